@@ -1,0 +1,83 @@
+"""What each task of dev.py does. A task gets its arguments and gives its exit code, or replaces this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from environment import FULL, ROOT, EnvironmentFailed, for_running
+
+CHECKS = {
+    "ruff check": ["ruff", "check"],
+    "ruff format": ["ruff", "format", "--check"],
+    "mypy": ["mypy"],
+    "import contracts": ["importlinter", "lint"],
+}
+
+
+def demo(arguments: list[str]) -> NoReturn:
+    become(for_running(), [str(ROOT / "packaging" / "demo.py"), *arguments])
+
+
+def test(arguments: list[str]) -> NoReturn:
+    python = FULL.make()
+    os.chdir(ROOT)
+    become(python, ["-m", "pytest", *arguments])
+
+
+def check(arguments: list[str]) -> int:
+    """Run every check, also after one failed, and name those that did."""
+    python = FULL.make()
+    failed = []
+    for name, command in CHECKS.items():
+        print(f"--- {name}", flush=True)
+        if subprocess.run([python, "-P", "-m", *command, *arguments], cwd=ROOT).returncode:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
+    return bool(failed)
+
+
+def run(arguments: list[str]) -> NoReturn:
+    """Become colonies-node, in the caller's folder."""
+    become(for_running(), ["-m", "colonies_node", *(arguments[1:] if arguments[:1] == ["--"] else arguments)])
+
+
+def bench(arguments: list[str]) -> NoReturn:
+    become(for_running(), [str(ROOT / "packaging" / "bench"), *arguments])
+
+
+def zipapp(arguments: list[str]) -> NoReturn:
+    become(FULL.make(), [str(ROOT / "packaging" / "pyz.py"), *arguments])
+
+
+def lock(arguments: list[str]) -> int:
+    import lock
+
+    return lock.main(arguments)
+
+
+TASKS: dict[str, Callable[[list[str]], int]] = {
+    task.__name__: task for task in (demo, test, check, run, bench, zipapp, lock)
+}
+
+
+def become(python: Path, arguments: list[str]) -> NoReturn:
+    """Replace this process by the environment's Python; -P keeps the caller's folder off its import path."""
+    sys.stdout.flush()
+    os.execv(python, [str(python), "-P", *arguments])
+
+
+def perform(task: str, arguments: list[str]) -> int:
+    """Run the named task; what a user can put right becomes one sentence."""
+    try:
+        return TASKS[task](arguments)
+    except EnvironmentFailed as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The next run takes it up cleanly.", file=sys.stderr)
+        return 130
