@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """The project's tasks: demo, test, check, run, bench, zipapp, lock. Needs nothing but Python with venv.
 
-The code of this file must be readable by any Python 3, so that an old one gets a sentence and not a syntax error.
+This file keeps to what Python 3.7 can read, so that an old one gets a sentence and not a syntax error.
 """
+
+from __future__ import annotations
 
 import shutil
 import sys
 
-OLDEST, NEWEST = (3, 11), (3, 13)  # coincurve has no wheel for 3.14 yet
+OLDEST, NEWEST = 11, 13  # the minor versions of Python 3 that every package in the lock files has wheels for
 
 USAGE = """\
 usage: python3 packaging/dev.py TASK [ARGUMENTS]
@@ -23,37 +25,31 @@ usage: python3 packaging/dev.py TASK [ARGUMENTS]
 The first task makes its environment in .dev/ (about half a minute); later ones start at once."""
 
 
-def refuse_python():
-    """Give the sentence for a Python that cannot run the project, or None."""
-    have = sys.version_info[:2]
-    if OLDEST <= have <= NEWEST:
-        return None
-    other = next(
-        (
-            "python3.%d" % minor
-            for minor in range(NEWEST[1], OLDEST[1] - 1, -1)
-            if shutil.which("python3.%d" % minor)
-        ),
-        None,
-    )
-    hint = "Use %s, which is on this machine." % other if other else "Install one of these first."
-    return "colonies-node needs Python %d.%d to %d.%d; this is %d.%d. %s" % (OLDEST + NEWEST + have + (hint,))
+def refusal() -> str:
+    """Give the sentence for a Python that cannot run the project, and nothing for one that can."""
+    major, minor = sys.version_info[:2]
+    if major == 3 and OLDEST <= minor <= NEWEST:
+        return ""
+    fitting = [f"python3.{minor}" for minor in range(NEWEST, OLDEST - 1, -1)]
+    found = next(filter(shutil.which, fitting), None)
+    advice = f"Use {found}, which is on this machine." if found else "Install one of these first."
+    return f"colonies-node needs Python 3.{OLDEST} to 3.{NEWEST}; this is {major}.{minor}. {advice}"
 
 
-def main(arguments):
-    """Run one task and give its exit code; tasks that run in the environment replace this process."""
-    refusal = refuse_python()
-    if refusal:
-        print(refusal, file=sys.stderr)
+def main(arguments: list[str]) -> int:
+    """Run one task and give its exit code; a task that runs in the environment replaces this process."""
+    refused = refusal()
+    if refused:
+        print(refused, file=sys.stderr)
         return 1
     import tasks
 
-    task, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    task, *rest = arguments or ["--help"]
     if task in ("-h", "--help", "help"):
         print(USAGE)
         return 0
     if task not in tasks.TASKS:
-        print("There is no task %r.\n\n%s" % (task, USAGE), file=sys.stderr)
+        print(f"There is no task {task!r}.\n\n{USAGE}", file=sys.stderr)
         return 2
     return tasks.perform(task, rest)
 

@@ -1,8 +1,9 @@
-"""The project's Python environments: made once from a lock file, used until the lock file or the Python changes.
+"""The project's Python environments: made once from a lock file, used until that file or the Python changes.
 
-Each environment is a folder `.dev/<name>-<key>`, and `.dev/<name>` is a symbolic link to the current one. The key
-is a digest of all that the environment depends on, so a changed lock file makes a new folder while programs that run
-from the old one go on. A folder counts only once it holds the file `complete`: an interrupted installation is redone.
+Each environment is a folder `.dev/<name>-<key>`, and `.dev/<name>` is a symbolic link to the current one. The
+key is a digest of all that the environment depends on, so a changed lock file makes a new folder while programs
+that run from the old one go on. A folder counts once it holds the file `complete`: an interrupted installation
+is redone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Environment:
 
     @property
     def key(self) -> str:
-        """A digest of the lock file, the Python and the place: when one changes, the environment is made anew."""
+        """A digest of the lock file, the Python and the place: a new one makes a new environment."""
         parts = (self.lock.read_bytes(), sys.version.encode(), sys.base_prefix.encode(), bytes(ROOT))
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
 
@@ -78,7 +79,7 @@ FULL = Environment("venv", LOCKS / "requirements-dev.lock")  # that and the tool
 
 
 def for_running() -> Path:
-    """Give a Python that can run colonies-node: the full environment where it is ready, else the small one."""
+    """Give a Python that can run colonies-node: the full environment if it is ready, else the small one."""
     return FULL.python if FULL.is_ready() else RUN.make()
 
 
@@ -105,20 +106,12 @@ def _install(environment: Environment) -> None:
             f"On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-venv (or python{version}-venv)."
         ) from None
     folder, started = environment.folder, time.monotonic()
-    say(
-        f"making the environment {environment.link.relative_to(ROOT)} from {environment.lock.relative_to(ROOT)}"
-    )
+    say(f"making the environment .dev/{environment.name} from packaging/{environment.lock.name}")
     shutil.rmtree(folder, ignore_errors=True)
     python = folder / "bin" / "python"
     narrate([sys.executable, "-I", "-m", "venv", str(folder)], lambda line: None)
-    narrate(
-        [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-        + ["--progress-bar=off", "--require-hashes", "--only-binary=:all:", "-r", str(environment.lock)],
-        what_pip_does,
-    )
-    site_packages = (
-        folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    )
+    pip_install(python, "--require-hashes", f"--requirement={environment.lock}")
+    (site_packages,) = folder.glob("lib/python*/site-packages")
     (site_packages / "colonies-node.pth").write_text(f"{ROOT}\n")
     (folder / "complete").touch()
     say(f"ready after {time.monotonic() - started:.0f} s")
@@ -143,7 +136,22 @@ def _forget_old(environment: Environment) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def what_pip_does(line: str) -> str | None:
+def pip_install(python: Path, *arguments: str) -> None:
+    """Install packages for that Python, showing each by name; pip's own settings (a mirror, say) hold."""
+    pip = [
+        str(python),
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--progress-bar=off",
+        "--only-binary=:all:",
+    ]
+    narrate([*pip, "--disable-pip-version-check", *arguments], _what_pip_does)
+
+
+def _what_pip_does(line: str) -> str | None:
     """Put a line of pip's output into the few words worth showing, or None."""
     if match := re.match(r"Collecting ([^ ;]+)|Processing .*/([^/-]+-[^/-]+)-[^/]*\.whl", line):
         return match[1].replace("==", " ") if match[1] else match[2].replace("-", " ")

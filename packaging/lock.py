@@ -1,8 +1,8 @@
-"""Renew the lock files from pyproject.toml: every package that is installed, with its version and its digests.
+"""Renew the lock files from pyproject.toml: every package that is installed, with its version and digests.
 
-`requirements.lock` is what ships in the zipapp, `requirements-dev.lock` adds the tools. The digests of all files
-of a release are listed, so one lock file serves every Python and both machines. The resolver is uv, in an
-environment that is thrown away: it alone resolves for several Pythons at once.
+`requirements.lock` is what ships in the zipapp, `requirements-dev.lock` adds the tools. The digests of all
+files of a release are listed, so one lock file serves every Python and both machines. The resolver is uv, in an
+environment that is thrown away: it resolves for several Pythons at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from environment import LOCKS, ROOT, narrate, say, what_pip_does
+from environment import LOCKS, ROOT, narrate, pip_install, say
 
 RESOLVER = "uv==0.13.9"
 # Conditions are dropped: one zipapp serves every Python, so what one of them needs, all of them get.
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         python = Path(folder, "bin", "python")
         say("fetching the resolver")
         narrate([sys.executable, "-I", "-m", "venv", folder], lambda line: None)
-        narrate([str(python), "-I", "-m", "pip", "install", "--progress-bar=off", RESOLVER], what_pip_does)
+        pip_install(python, RESOLVER)
         for name, (what, options) in FILES.items():
             say(f"resolving {name}")
             if failed := _resolve(python, LOCKS / name, what, [*options, *upgrade]):
@@ -52,16 +52,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _resolve(python: Path, file: Path, what: str, options: list[str]) -> int:
-    command = [str(python), "-I", "-m", "uv", "pip", "compile", "pyproject.toml", f"--output-file={file}"]
-    command += ["--universal", "--python-version=3.11", "--fork-strategy=fewest", "--generate-hashes"]
-    command += [
-        "--no-header",
-        "--no-emit-index-url",
-        "--no-emit-find-links",
-        "--only-binary=:all:",
-        "--quiet",
-    ]
-    code = subprocess.run([*command, *options], cwd=ROOT).returncode
+    universal = ["--universal", "--python-version=3.11", "--fork-strategy=fewest", "--only-binary=:all:"]
+    form = ["--generate-hashes", "--no-header", "--quiet", f"--output-file={file}"]
+    command = [str(python), "-I", "-m", "uv", "pip", "compile", "pyproject.toml", *universal, *form, *options]
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if not code:
         file.write_text(HEADER.format(what=what) + MARKER.sub("", file.read_text()))
     return code
