@@ -1,0 +1,60 @@
+"""Every bound in one place, each with the reason for its number. What is over a bound gets a sentence and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- the wire ------------------------------------------------------------------------------------------------------
+MAX_BODY: Final = 16 << 20
+"""Bytes of one request. The largest honest one is a workflow of 10,000 small specs (about 6 MB in base64)."""
+
+MAX_NESTING: Final = 64
+"""Levels of arrays and objects in a payload. SDKs use fewer than ten; a parser's stack is the resource guarded."""
+
+MAX_LONG_POLL_S: Final = 3600
+"""A longer wait is answered at this age: proxies and NATs have dropped the connection long before."""
+
+# -- the protocol's own numbers (protocol/core.md, 5.11) -------------------------------------------------------------
+MAX_LIST: Final = 100
+MAX_LOGS: Final = 500
+MAX_LOG_SEARCH: Final = 100
+MAX_LOG_SEARCH_DAYS: Final = 30
+PRIORITY_RANGE: Final = (-50_000, 50_000)
+ID_LENGTH: Final = 64
+MAX_PARALLELISM: Final = 127
+"""`nodes`, `processes`, `processespernode` above it are never assigned by the reference."""
+
+# -- what one record may hold ----------------------------------------------------------------------------------------
+MAX_NAME: Final = 256
+"""Characters of any name, type, label or location: ten times the longest seen in published executors."""
+
+MAX_TEXT: Final = 1 << 20
+"""Characters of any other single string that is not an argument or an output."""
+
+MAX_LIST_ITEMS: Final = 10_000
+"""Items of any list or map that a request carries (arguments, outputs, executor names, env, channels)."""
+
+MAX_LOG_MESSAGE: Final = 1 << 20
+"""Bytes of one log entry: a program's burst of output, cut by the sender into pieces."""
+
+MAX_SECONDS: Final = 100 * 366 * 86_400
+"""Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
+
+MAX_ATTRIBUTES: Final = 10_000
+"""Attributes of one process: each is sent with every reply that shows the process."""
+
+MAX_HISTORY: Final = 100_000
+"""Processes in one `getprocesshistmsg` reply, newest kept: the protocol has no count there, memory has."""
+
+# -- the store -------------------------------------------------------------------------------------------------------
+MAX_BATCH: Final = 256
+"""Callers that share one commit. More would only make the first of them wait."""
+
+CHECKPOINT_PAGES: Final = 2_000
+"""Pages of write-ahead log (4 KiB each) after which it is folded into the database in the background."""
+
+CHECKPOINT_NOW_PAGES: Final = 16_000
+"""Pages after which the fold happens at once, so that the log cannot outgrow a small card under constant load (64 MB)."""
+
+CACHE_KIB: Final = 8 * 1024
+"""SQLite's page cache per connection: two connections and the interpreter fit the memory of the smallest Pi."""

@@ -1,0 +1,133 @@
+"""Between bytes and records: as lenient as the clients need, as strict as the node must be.
+
+Existing clients are served by Go's JSON decoder: a missing or null scalar is the zero value, unknown keys are ignored, the
+case of keys does not matter, a wrong type is an error. `decode` keeps these rules in two gears. A payload that is exactly
+as declared (nearly all are) goes through msgspec's compiled decoder, told to refuse unknown keys; whatever that refuses is
+looked at again, slowly, by the lenient rules.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+import typing
+from typing import Annotated, Any, TypeVar, Union
+
+import msgspec
+
+from colonies_node.core import limits
+
+Int = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""A whole number of 64 bits, as every client's language has it."""
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_R = TypeVar("_R")
+
+
+class Malformed(Exception):
+    """The bytes are no JSON, or not of the declared shape; the text says where."""
+
+
+class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of all records. A field made by `always` is always sent; one with a plain default is left out when it has it."""
+
+
+def always(kind: Any) -> Any:
+    """A field that is sent even when empty; `kind` makes its zero value (str, int, a record, ...)."""
+    # msgspec leaves a field out when it equals its default; it compares builtin factories only, so wrap those.
+    return msgspec.field(default_factory=functools.partial(kind))
+
+
+encode = msgspec.json.Encoder().encode
+
+
+def decode(kind: type[_R], data: bytes) -> _R:
+    """A record of `kind` from JSON bytes. Raises Malformed."""
+    check_bounds(data)
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise Malformed(str(fault)) from None
+    try:
+        return typing.cast(_R, _convert(msgspec.json.decode(data), kind, "$"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise Malformed(str(fault)) from None
+
+
+def check_bounds(data: bytes) -> None:
+    """Refuse what is nested deeper, or has more items, than limits.py allows, before a parser meets it. Raises Malformed."""
+    if data.count(b"[") + data.count(b"{") > limits.MAX_NESTING and _depth(data) > limits.MAX_NESTING:
+        raise Malformed(f"nested deeper than {limits.MAX_NESTING} levels")
+
+
+@functools.cache
+def _decoder(kind: type[_R]) -> msgspec.json.Decoder[_R]:
+    return msgspec.json.Decoder(kind)
+
+
+def _depth(data: bytes) -> int:
+    depth = deepest = 0
+    for byte in _STRINGS.sub(b"", data):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+    """Wire name in lower case → (attribute, type) of a record's fields."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.encode_name.lower(): (f.name, hints[f.name]) for f in msgspec.structs.fields(kind)}
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    """`value` as Go's decoder would put it into a field of type `kind`."""
+    if typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    origin = typing.get_origin(kind)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+        return _convert(value, kind, where)
+    if kind in (object, Any):
+        return value
+    if origin is list:
+        return [_convert(v, typing.get_args(kind)[0], f"{where}[{i}]") for i, v in enumerate(_a(list, value, where))]
+    if origin is dict:
+        return {k: _convert(v, typing.get_args(kind)[1], f"{where}.{k}") for k, v in _a(dict, value, where).items()}
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        known = _fields(kind)
+        found = {}
+        for key, item in _a(dict, value, where).items():
+            field = known.get(key.lower())
+            if field is not None and not (item is None and not _nullable(field[1])):
+                found[field[0]] = _convert(item, field[1], f"{where}.{key}")
+        return kind(**found)
+    if value is None:
+        return kind()
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is int and type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        raise Malformed(f"number out of range at {where}")
+    if type(value) is not kind:
+        raise Malformed(f"expected {kind.__name__}, got {type(value).__name__} at {where}")
+    return value
+
+
+def _a(kind: type, value: Any, where: str) -> Any:
+    if value is None:
+        return kind()
+    if type(value) is not kind:
+        raise Malformed(f"expected {kind.__name__}, got {type(value).__name__} at {where}")
+    return value
+
+
+def _nullable(kind: Any) -> bool:
+    return kind in (object, Any) or type(None) in typing.get_args(kind)

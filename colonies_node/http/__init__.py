@@ -1,0 +1,1 @@
+"""The wire, both ends: envelopes, doors, the server's runner and the client."""
