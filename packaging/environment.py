@@ -1,9 +1,9 @@
 """The project's Python environments: made once from a lock file, used until that file or the Python changes.
 
 Each environment is a folder `.dev/<name>-<key>`, and `.dev/<name>` is a symbolic link to the current one. The
-key is a digest of all that the environment depends on, so a changed lock file makes a new folder while programs
-that run from the old one go on. A folder counts once it holds the file `complete`: an interrupted installation
-is redone.
+key is a digest of all that the environment depends on, so a changed lock file makes a new folder, while
+programs that run from the old one go on. A folder counts once it holds the file `complete`: an interrupted
+installation is redone.
 """
 
 from __future__ import annotations

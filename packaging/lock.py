@@ -1,8 +1,8 @@
 """Renew the lock files from pyproject.toml: every package that is installed, with its version and digests.
 
 `requirements.lock` is what ships in the zipapp, `requirements-dev.lock` adds the tools. The digests of all
-files of a release are listed, so one lock file serves every Python and both machines. The resolver is uv, in an
-environment that is thrown away: it resolves for several Pythons at once.
+files of a release are listed, so one lock file serves every Python and both machines. The resolver is uv, in
+an environment that is thrown away: it resolves for several Pythons at once.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def demo(arguments: list[str]) -> NoReturn:
 def test(arguments: list[str]) -> NoReturn:
     python = FULL.make()
     os.chdir(ROOT)
-    become(python, ["-m", "pytest", *arguments])
+    become(python, ["-P", "-m", "pytest", *arguments])
 
 
 def check(arguments: list[str]) -> int:
@@ -43,15 +43,20 @@ def check(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> NoReturn:
     """Become colonies-node, in the caller's folder."""
-    become(for_running(), ["-m", "colonies_node", *(arguments[1:] if arguments[:1] == ["--"] else arguments)])
+    become(
+        for_running(),
+        ["-P", "-m", "colonies_node", *(arguments[1:] if arguments[:1] == ["--"] else arguments)],
+    )
 
 
 def bench(arguments: list[str]) -> NoReturn:
     become(for_running(), [str(ROOT / "packaging" / "bench"), *arguments])
 
 
-def zipapp(arguments: list[str]) -> NoReturn:
-    become(FULL.make(), [str(ROOT / "packaging" / "pyz.py"), *arguments])
+def zipapp(arguments: list[str]) -> int:
+    import pyz
+
+    return pyz.main(arguments)
 
 
 def lock(arguments: list[str]) -> int:
@@ -66,9 +71,9 @@ TASKS: dict[str, Callable[[list[str]], int]] = {
 
 
 def become(python: Path, arguments: list[str]) -> NoReturn:
-    """Replace this process by the environment's Python; -P keeps the caller's folder off its import path."""
+    """Replace this process by Python in the environment; -P keeps the caller's folder off its path."""
     sys.stdout.flush()
-    os.execv(python, [str(python), "-P", *arguments])
+    os.execv(python, [str(python), *arguments])
 
 
 def perform(task: str, arguments: list[str]) -> int:
