@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import zipfile
+import zlib
 from contextlib import suppress
 
 from door import MARKER, Refused, extension_suffix, hold, is_private
@@ -65,7 +66,7 @@ def extract(archive: str, target: str) -> None:
                     os.makedirs(os.path.dirname(path), exist_ok=True)
                     with open(path, "wb") as file:
                         file.write(members.read(member))
-    except zipfile.BadZipFile as problem:
+    except (zipfile.BadZipFile, zlib.error) as problem:
         raise Refused(f"this file is damaged ({problem}). Copy it again.") from None
     with open(os.path.join(target, MARKER), "wb"):
         pass
