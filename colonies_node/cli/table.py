@@ -1,0 +1,127 @@
+"""How records look on a terminal: tables, cards, times, states. What others wrote is shown, never obeyed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+STATES = ("Waiting", "Running", "Successful", "Failed", "Cancelled")
+"""Words of the reference for the states of a process."""
+
+EXECUTOR_STATES = ("Pending", "Approved", "Rejected", "Unregistered")
+
+_ROUND = ("╭┬╮", "├┼┤", "╰┴╯", "│", "─")
+_PLAIN = ("+++", "+++", "+++", "|", "-")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def state_word(state: object, words: Sequence[str] = STATES) -> str:
+    """The word for a state's number."""
+    return words[state] if isinstance(state, int) and 0 <= state < len(words) else f"state {state}"
+
+
+def when(text: object) -> str:
+    """A time of the wire as `YYYY-MM-DD hh:mm:ss` in this machine's zone; empty for "never"."""
+    if not isinstance(text, str) or text.startswith("0001-"):
+        return ""
+    try:
+        return datetime.fromisoformat(_microseconds(text)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return text
+
+
+def _microseconds(text: str) -> str:
+    """Cut the fraction to what datetime reads: the wire has up to nine digits."""
+    return re.sub(r"(\.\d{6})\d+", r"\1", text)
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: lines, tabs and colours stay, other control characters become visible."""
+    parts = _COLOUR.split(text)
+    colours = _COLOUR.findall(text)
+    shown = ["".join(c if c in "\n\t" else _visible(c) for c in part) for part in parts]
+    return "".join(part + colour for part, colour in zip(shown, [*colours, ""], strict=True))
+
+
+def _visible(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    return letter.encode("unicode_escape").decode()
+
+
+def cell(value: object) -> str:
+    """A value on one line of a table; what is not a text is shown as JSON."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(map(_visible, text))
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
+
+
+def cut(text: str, most: int) -> str:
+    """The text, cut to so many columns."""
+    if width(text) <= most:
+        return text
+    while width(text) > most - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[object]], plain: bool, *, flexible: Sequence[str] = ()
+) -> str:
+    """A table with borders. Columns that are empty in every row are left out; `flexible` ones give way to the
+    terminal's width."""
+    cells = [[cell(value) for value in row] for row in rows]
+    kept = [n for n, title in enumerate(titles) if not cells or n == 0 or any(row[n] for row in cells)]
+    cells = [[row[n] for n in kept] for row in cells]
+    heads = [titles[n].upper() for n in kept]
+    widths = [max(width(line[n]) for line in [heads, *cells]) for n in range(len(heads))]
+    _give_way(widths, [heads.index(t.upper()) for t in flexible if t.upper() in heads])
+    return _draw(heads, cells, widths, plain)
+
+
+def _give_way(widths: list[int], flexible: list[int]) -> None:
+    room = shutil.get_terminal_size((160, 24)).columns - 3 * len(widths) - 1
+    for n in flexible:
+        excess = sum(widths) - room
+        if excess > 0:
+            widths[n] = min(widths[n], max(12, widths[n] - excess))
+
+
+def _draw(heads: list[str] | None, cells: list[list[str]], widths: list[int], plain: bool) -> str:
+    top, middle, bottom, bar, dash = _PLAIN if plain else _ROUND
+
+    def rule(ends: str) -> str:
+        return ends[0] + ends[1].join(dash * (most + 2) for most in widths) + ends[2]
+
+    def line(texts: list[str]) -> str:
+        fitted = [cut(text, most) for text, most in zip(texts, widths, strict=True)]
+        padded = [f" {text}{' ' * (most - width(text))} " for text, most in zip(fitted, widths, strict=True)]
+        return bar + bar.join(padded) + bar
+
+    head = [line(heads), rule(middle)] if heads else []
+    return "\n".join([rule(top), *head, *map(line, cells), rule(bottom)])
+
+
+def card(pairs: Mapping[str, object], plain: bool) -> str:
+    """One record, a line for each of its fields that has a value."""
+    cells = [[name, cell(value)] for name, value in pairs.items() if value not in (None, "", [], {})]
+    widths = [max((width(row[n]) for row in cells), default=1) for n in (0, 1)]
+    return _draw(None, cells, widths, plain)
+
+
+def print_json(record: Any) -> None:
+    """Print a record as the server sent it, indented."""
+    click.echo(json.dumps(record, indent=2, ensure_ascii=False))

@@ -1,0 +1,300 @@
+"""The settings: one table, from which the flags, the variables, node.toml and the manual's page all come.
+
+A setting is a field of `Settings`; its row says who takes it, how it is given and what it means. The names of
+the variables are the reference's (protocol/operations.md, section 8) where it has one.
+"""
+
+# ruff: noqa: RUF009  (a row is a dataclass field)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE = "member", "colony owner", "server owner", "anyone"
+CLIENTS = (MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE)
+"""Commands that ask a server something go by whose key signs."""
+
+NODES = ("serve", "dev")
+REACHES = ("execute", *CLIENTS)
+COMMANDS = (*NODES, *REACHES)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of value: `expected` ends the sentence "must be ..."; `parse` raises ValueError for all else."""
+
+    expected: str
+    parse: Callable[[object], Any]
+    metavar: str = ""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _whole(least: int, most: int) -> Kind:
+    def parse(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError
+        return value
+
+    return Kind(f"a whole number from {least} to {most}", parse, "N")
+
+
+_TRUE, _FALSE = {"1", "t", "true", "yes", "on"}, {"0", "f", "false", "no", "off"}
+
+
+def _bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = _text(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError
+    return word in _TRUE
+
+
+def _verify(value: object) -> bool | str:
+    try:
+        return _bool(value)
+    except ValueError:
+        return str(_path(value))
+
+
+def _path(value: object) -> Path:
+    text = value if isinstance(value, Path) else _text(value)
+    return Path(text).expanduser()
+
+
+def _id(value: object) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text := _text(value).lower()):
+        raise ValueError
+    return text
+
+
+def _name(value: object) -> str:
+    if not (text := _text(value)) or ":" in text:
+        raise ValueError
+    return text
+
+
+def _durability(value: object) -> str:
+    if value not in ("full", "normal"):
+        raise ValueError
+    return str(value)
+
+
+def _functions(value: object) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise ValueError
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", _text(name)):
+            raise ValueError
+    return tuple(names)
+
+
+TEXT = Kind("a text", _text, "TEXT")
+NAME = Kind("a name without ':'", _name, "NAME")
+BOOL = Kind("true or false", _bool)
+PORT = _whole(0, 65_535)
+SECONDS = _whole(0, 100 * 366 * 86_400)
+PATH = Kind("a path", _path, "PATH")
+ID = Kind("an id of 64 hexadecimal characters", _id, "ID")
+KEY = Kind("a private key of 64 hexadecimal characters or the path of a key file", _text, "FILE")
+VERIFY = Kind("true, false or the path of a file with certificates", _verify, "FILE")
+DURABILITY = Kind("full or normal", _durability, "LEVEL")
+FUNCTIONS = Kind("one or more of package.module:function", _functions, "MODULE:FUNCTION")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting as the table has it. `default` is what the manual says of a value found out at start."""
+
+    name: str
+    kind: Kind
+    commands: tuple[str, ...]
+    flags: tuple[str, ...]
+    env: tuple[str, ...]
+    help: str
+    value: object
+    default: str
+
+    @property
+    def secret(self) -> bool:
+        return self.kind is KEY
+
+    def ways(self) -> str:
+        """How to give it, for a sentence: the variable or the flag."""
+        named = [f"set {self.env[0]}"] if self.env else []
+        return " or ".join([*named, f"give {self.flags[0].split('/')[0]}"])
+
+
+def _row(
+    kind: Kind,
+    value: object,
+    commands: Iterable[str],
+    flags: str,
+    env: str,
+    help: str,
+    default: str | None = None,
+) -> Any:
+    if default is None:
+        default = {None: "", "": "", (): "", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload]
+    row = Row("", kind, tuple(commands), tuple(flags.split()), tuple(env.split()), help, value, default)
+    return field(default=value, repr=kind is not KEY, metadata={"row": row})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting with its value. Keys are the private keys themselves and never show in a repr."""
+
+    data: Path = _row(
+        PATH, Path("data"), (*NODES, "execute"), "--data", "COLONIES_DATA",
+        "Folder for what is kept: the store and the server's key, or an executor's key and results.",
+        "~/.local/share/colonies-node/COMMAND",
+    )  # fmt: skip
+    host: str = _row(
+        TEXT, "127.0.0.1", NODES, "--host", "COLONIES_SERVER_HTTP_HOST",
+        "Address to listen on; 0.0.0.0 or :: for every network of this machine.",
+    )  # fmt: skip
+    port: int = _row(
+        PORT, 50080, NODES, "--port", "COLONIES_SERVER_HTTP_PORT COLONIES_SERVER_PORT",
+        "Port to listen on; 0 takes any free one.",
+    )  # fmt: skip
+    server_id: str | None = _row(
+        ID, None, ("serve",), "--server-id", "COLONIES_SERVER_ID",
+        "Id of the server's owner, if the owner keeps the key elsewhere.",
+        "of the key that is made in the data folder",
+    )  # fmt: skip
+    tls_cert: Path | None = _row(
+        PATH, None, ("serve",), "--tls-cert --tlscert", "COLONIES_SERVER_HTTP_TLS_CERT COLONIES_TLSCERT",
+        "Certificate (PEM, with its chain). With the key it turns on TLS.",
+    )  # fmt: skip
+    tls_key: Path | None = _row(
+        PATH, None, ("serve",), "--tls-key --tlskey", "COLONIES_SERVER_HTTP_TLS_KEY COLONIES_TLSKEY",
+        "Private key of the certificate (PEM).",
+    )  # fmt: skip
+    durability: str = _row(
+        DURABILITY, "full", NODES, "--durability", "COLONIES_DURABILITY",
+        "full: an answer means that it is on disk. normal: faster, a power cut may lose the last moments.",
+    )  # fmt: skip
+    allow_executor_reregister: bool = _row(
+        BOOL, False, ("serve",), "--allow-executor-reregister/--no-allow-executor-reregister",
+        "COLONIES_ALLOW_EXECUTOR_REREGISTER",
+        "Let a new executor take the place of one with the same name.",
+    )  # fmt: skip
+    stale_executor_duration: int = _row(
+        SECONDS, 600, ("serve",), "--stale-executor-duration", "COLONIES_STALE_EXECUTOR_DURATION",
+        "Seconds of silence after which an executor is removed and its work given back.",
+    )  # fmt: skip
+    retention: bool = _row(
+        BOOL, False, ("serve",), "--retention/--no-retention", "COLONIES_RETENTION",
+        "Delete successful processes, and logs, that are older than the policy.",
+    )  # fmt: skip
+    retention_policy: int = _row(
+        SECONDS, 0, ("serve",), "--retention-policy", "COLONIES_RETENTION_POLICY",
+        "Age in seconds for retention; retention without it is refused.",
+    )  # fmt: skip
+    server_host: str = _row(
+        TEXT, "localhost", REACHES, "--host", "COLONIES_SERVER_HOST",
+        "Host of the server to talk to.",
+    )  # fmt: skip
+    server_port: int = _row(
+        PORT, 50080, REACHES, "--port", "COLONIES_SERVER_HTTP_PORT COLONIES_SERVER_PORT",
+        "Port of the server to talk to.",
+    )  # fmt: skip
+    tls: bool = _row(
+        BOOL, False, (*REACHES, "serve"), "--tls/--insecure", "COLONIES_TLS COLONIES_SERVER_TLS",
+        "Use TLS.",
+        "false; for serve: true with a certificate",
+    )  # fmt: skip
+    tls_verify: bool | str = _row(
+        VERIFY, True, REACHES, "--tls-verify", "COLONIES_TLS_VERIFY",
+        "Check the server's certificate: true, false, or a file with the authorities to trust.",
+    )  # fmt: skip
+    colony_name: str = _row(
+        NAME, "", ("execute", MEMBER, COLONY_OWNER), "--colony --colonyname", "COLONIES_COLONY_NAME",
+        "Name of the colony.",
+    )  # fmt: skip
+    prvkey: str | None = _row(
+        KEY, None, (MEMBER,), "--prvkey", "COLONIES_PRVKEY",
+        "Private key of a user or executor.",
+    )  # fmt: skip
+    colony_prvkey: str | None = _row(
+        KEY, None, ("execute", COLONY_OWNER), "--colony-prvkey --colonyprvkey", "COLONIES_COLONY_PRVKEY",
+        "Private key of the colony's owner.",
+    )  # fmt: skip
+    server_prvkey: str | None = _row(
+        KEY, None, (SERVER_OWNER,), "--server-prvkey --serverprvkey", "COLONIES_SERVER_PRVKEY",
+        "Private key of the server's owner.",
+    )  # fmt: skip
+    executor_prvkey: str | None = _row(
+        KEY, None, ("execute",), "--prvkey", "COLONIES_EXECUTOR_PRVKEY",
+        "Private key of the executor.",
+        "made at the first start, kept in the data folder",
+    )  # fmt: skip
+    executor_name: str = _row(
+        NAME, "", ("execute",), "--name", "COLONIES_EXECUTOR_NAME",
+        "Name of the executor in its colony.",
+        "the name of this machine",
+    )  # fmt: skip
+    executor_type: str = _row(
+        NAME, "cli", ("execute",), "--type", "COLONIES_EXECUTOR_TYPE",
+        "Type of the executor: work is submitted to a type.",
+    )  # fmt: skip
+    functions: tuple[str, ...] = _row(
+        FUNCTIONS, (), ("execute",), "--fn", "COLONIES_EXECUTOR_FUNCTIONS",
+        "A Python function to offer under its own name. In the variable: several with commas between.",
+    )  # fmt: skip
+    shell: bool = _row(
+        BOOL, False, ("execute",), "--shell/--no-shell", "COLONIES_EXECUTOR_SHELL",
+        "Run programs of this machine: the function's name is the program, its args are the arguments.",
+    )  # fmt: skip
+    parallel: int = _row(
+        _whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",
+        "Processes to run at the same time.",
+    )  # fmt: skip
+    location: str = _row(
+        TEXT, "", ("execute",), "--location", "COLONIES_EXECUTOR_LOCATION",
+        "Name of the place where the executor stands; work may ask for one.",
+    )  # fmt: skip
+    poll_timeout: int = _row(
+        _whole(1, 3600), 60, ("dev", "execute"), "--poll-timeout", "COLONIES_EXECUTOR_POLL_TIMEOUT",
+        "Seconds that one request for work may wait at the server.",
+    )  # fmt: skip
+    cli_ascii: bool = _row(
+        BOOL, False, CLIENTS, "--ascii/--no-ascii", "COLONIES_CLI_ASCII",
+        "Draw tables with plain characters.",
+    )  # fmt: skip
+    verbose: bool = _row(
+        BOOL, False, COMMANDS, "--verbose -v", "COLONIES_VERBOSE",
+        "Say more on standard error; show tracebacks.",
+    )  # fmt: skip
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def source(self, name: str) -> str:
+        """Where a value came from: `flag`, `environment NAME`, `node.toml` or `default`."""
+        return self.sources.get(name, "default")
+
+    @property
+    def server_url(self) -> str:
+        """The server to talk to, as `http://host:port`."""
+        host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.server_port}"
+
+
+def _table() -> dict[str, Row]:
+    rows = ((item.name, item.metadata["row"]) for item in fields(Settings) if "row" in item.metadata)
+    return {name: replace(row, name=name) for name, row in rows}
+
+
+SETTINGS: Mapping[str, Row] = _table()
+"""The table: name → row, in the order of the manual."""
