@@ -63,7 +63,7 @@ def load(
         if command not in row.commands:
             continue
         if found := given(row, flags, environ, toml):
-            values[name] = _read(row, found, toml_path, open_key)
+            values[name] = read(row, found, toml_path, open_key)
             sources[name] = found.source
         elif (derive := DERIVED.get(name)) is not None:
             values[name] = derive(command, environ)
@@ -71,7 +71,8 @@ def load(
     return _checked_node(settings) if command in NODES else settings
 
 
-def _read(row: Row, found: Given, toml_path: Path | None, open_key: OpenKey | None) -> object:
+def read(row: Row, found: Given, toml_path: Path | None, open_key: OpenKey | None) -> object:
+    """The value of what was given, checked; SettingRefused with a sentence if it cannot be."""
     try:
         value = row.kind.parse(found.value)
     except ValueError:

@@ -147,7 +147,7 @@ def _row(
     default: str | None = None,
 ) -> Any:
     if default is None:
-        default = {None: "", "": "", (): "", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload]
+        default = str(value).lower() if isinstance(value, bool) else str(value or "")
     row = Row("", kind, tuple(commands), tuple(flags.split()), tuple(env.split()), help, value, default)
     return field(default=value, repr=kind is not KEY, metadata={"row": row})
 
@@ -194,6 +194,10 @@ class Settings:
     stale_executor_duration: int = _row(
         SECONDS, 600, ("serve",), "--stale-executor-duration", "COLONIES_STALE_EXECUTOR_DURATION",
         "Seconds of silence after which an executor is removed and its work given back.",
+    )  # fmt: skip
+    cleanup_interval: int = _row(
+        _whole(1, 86_400), 60, ("serve",), "--cleanup-interval", "COLONIES_CLEANUP_INTERVAL",
+        "Seconds between two looks for silent executors, at the least.",
     )  # fmt: skip
     retention: bool = _row(
         BOOL, False, ("serve",), "--retention/--no-retention", "COLONIES_RETENTION",
@@ -269,6 +273,14 @@ class Settings:
     poll_timeout: int = _row(
         _whole(1, 3600), 60, ("dev", "execute"), "--poll-timeout", "COLONIES_EXECUTOR_POLL_TIMEOUT",
         "Seconds that one request for work may wait at the server.",
+    )  # fmt: skip
+    grace: int = _row(
+        SECONDS, 30, ("execute",), "--grace", "COLONIES_EXECUTOR_GRACE",
+        "Seconds that running processes have to finish when the executor is told to stop.",
+    )  # fmt: skip
+    keep_work: bool = _row(
+        BOOL, False, ("execute",), "--keep-work/--no-keep-work", "COLONIES_EXECUTOR_KEEP_WORK",
+        "Keep the folder of each process after it has ended, to look into.",
     )  # fmt: skip
     cli_ascii: bool = _row(
         BOOL, False, CLIENTS, "--ascii/--no-ascii", "COLONIES_CLI_ASCII",
