@@ -98,12 +98,13 @@ def cache_places(environment: os._Environ[str] | dict[str, str]) -> list[str]:
 
 
 def is_private(place: str) -> bool:
-    """Say whether a folder is there, belongs to this user, and nobody else may write to it."""
+    """Say whether a folder is there, and nobody but this user and root can have put anything into it."""
     try:
         status = os.lstat(place)
     except OSError:
         return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    owned = status.st_uid in (0, os.geteuid())
+    return stat.S_ISDIR(status.st_mode) and owned and not status.st_mode & 0o022
 
 
 def hold(folder: str) -> bool:

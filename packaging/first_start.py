@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import fcntl
 import os
 import shutil
@@ -30,6 +31,8 @@ def unpack(place: str, name: str) -> str:
         if not hold(folder):
             shutil.rmtree(partial, ignore_errors=True)
             extract(os.path.dirname(os.path.abspath(__file__)), partial)
+            if sys.dont_write_bytecode:  # usual in containers: without this, every start would compile anew
+                compileall.compile_dir(partial, ddir=folder, quiet=2)
             os.sync()  # a power cut must not leave a folder that looks whole and is not
             os.rename(partial, folder)
             hold(folder)
@@ -46,7 +49,7 @@ def make_private(place: str) -> None:
     with suppress(FileExistsError):
         os.mkdir(place, 0o700)
     if not is_private(place):
-        raise PermissionError(1, "not this user's alone")
+        raise PermissionError(1, "others may write to it")
     if os.statvfs(place).f_flag & os.ST_NOEXEC:
         raise PermissionError(1, "mounted noexec")
 

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build(target: str, out: Path) -> Path:
+def build(target: str, out: Path, package: Path = ROOT / "colonies_node") -> Path:
     """Build the file for one platform into the folder `out` and give its path."""
     version, entry_point = project_version(), _entry_point()
     packages = wheels.fetch(target)
@@ -69,7 +69,7 @@ def build(target: str, out: Path) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         site_packages, draft = Path(folder, "site-packages"), Path(folder, "draft.pyz")
         wheels.unpack(packages, site_packages)
-        _add_ourselves(site_packages)
+        _add_ourselves(package, site_packages / "colonies_node")
         narrate(_shiv(site_packages, draft, entry_point), lambda line: None)
         partial = file.with_name(f".{file.name}.{os.getpid()}")
         machine = wheels.MACHINES[target]
@@ -89,13 +89,9 @@ def _shiv(site_packages: Path, draft: Path, entry_point: str) -> list[str]:
     ]
 
 
-def _add_ourselves(site_packages: Path) -> None:
-    shutil.copytree(
-        ROOT / "colonies_node",
-        site_packages / "colonies_node",
-        ignore=shutil.ignore_patterns("__pycache__", ".*"),
-    )
-    shutil.copy(ROOT / "LICENSE", site_packages / "colonies_node" / "LICENSE")
+def _add_ourselves(package: Path, target: Path) -> None:
+    shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(ROOT / "LICENSE", target)
 
 
 def project_version() -> str:

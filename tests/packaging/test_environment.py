@@ -71,6 +71,17 @@ def test_interrupted_installation_does_not_count(tmp_path: Path, monkeypatch: py
     assert some.is_ready()
 
 
+def test_python_without_ensurepip_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian ships it in a package of its own."""
+    monkeypatch.setattr(environment, "DEV", tmp_path)
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    (tmp_path / "some.lock").touch()
+    with pytest.raises(environment.EnvironmentFailed, match="sudo apt install python3-venv"):
+        environment.Environment("some", tmp_path / "some.lock").make()
+
+
 def test_silent_command_gives_a_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

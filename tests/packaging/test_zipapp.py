@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pyz import build
 
 from colonies_node import __version__
 from tests.conftest import ROOT, build_pyz
@@ -58,8 +59,17 @@ def files(pyz: Path, other: Path) -> dict[str, Path]:
     return {NATIVE: pyz, OTHER: other}
 
 
-def test_two_builds_are_the_same_to_the_byte(pyz: Path, tmp_path: Path) -> None:
-    assert build_pyz(NATIVE, tmp_path).read_bytes() == pyz.read_bytes()
+def test_two_builds_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    """They are made from copies whose files have other dates, modes and another order on disk."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    shutil.copytree(ROOT / "colonies_node", one, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in sorted(one.rglob("*.*"), reverse=True):
+        copy = two / path.relative_to(one)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        copy.chmod(0o600)
+    builds = [build(NATIVE, tmp_path / f"from {copy.name}", copy).read_bytes() for copy in (one, two)]
+    assert builds[0] == builds[1]
 
 
 @pytest.mark.parametrize("target", [NATIVE, OTHER])
@@ -120,6 +130,17 @@ def test_every_module_of_ours_can_be_imported_from_it(start: Start, cache: Path,
     command = [shutil.which("python3") or sys.executable, "-I", "-W", "error", "-c", program, str(folder)]
     imported = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (imported.stdout.strip(), imported.stderr) == (f"{folder}/colonies_node/__init__.py", "")
+
+
+def test_first_start_compiles_where_python_may_not_do_it_later(
+    start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert start("--version").returncode == 0
+    (folder,) = cache.glob("[!.]*")
+    sources = {path.relative_to(folder) for path in folder.rglob("*.py")}
+    compiled = {path.parent.parent / f"{path.name.split('.')[0]}.py" for path in folder.rglob("*.pyc")}
+    assert {path.relative_to(folder) for path in compiled} == sources
 
 
 def test_processes_that_start_together_unpack_once(pyz: Path, cache: Path) -> None:
@@ -199,7 +220,7 @@ def test_folder_that_others_may_write_to_is_refused(start: Start, cache: Path) -
     cache.chmod(0o777)
     refused = start("--version")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert f"{cache} (not this user's alone)" in refused.stderr
+    assert f"{cache} (others may write to it)" in refused.stderr
     assert list(cache.iterdir()) == []
 
 
