@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE = "member", "colony owner", "server owner", "anyone"
 CLIENTS = (MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE)
@@ -182,7 +182,7 @@ class Settings:
         PATH, None, ("serve",), "--tls-key --tlskey", "COLONIES_SERVER_HTTP_TLS_KEY COLONIES_TLSKEY",
         "Private key of the certificate (PEM).",
     )  # fmt: skip
-    durability: str = _row(
+    durability: Literal["full", "normal"] = _row(
         DURABILITY, "full", NODES, "--durability", "COLONIES_DURABILITY",
         "full: an answer means that it is on disk. normal: faster, a power cut may lose the last moments.",
     )  # fmt: skip

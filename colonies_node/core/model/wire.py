@@ -131,3 +131,8 @@ def _a(kind: type, value: Any, where: str) -> Any:
 
 def _nullable(kind: Any) -> bool:
     return kind in (object, Any) or type(None) in typing.get_args(kind)
+
+
+def null() -> Any:
+    """A field that is sent as null when nothing was given."""
+    return msgspec.field(default_factory=functools.partial(types.NoneType))

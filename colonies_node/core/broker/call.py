@@ -1,0 +1,64 @@
+"""The circumstances of one request: who asks, under which rules of the node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from colonies_node.core.errors import Internal
+from colonies_node.core.model.members import User
+from colonies_node.core.store.executors import ExecutorRow
+from colonies_node.core.store.processes import ProcessRow
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator chose. Durations are seconds; a retention of 0 keeps everything."""
+
+    allow_executor_reregister: bool = False
+    stale_executor_duration: int = 600
+    cleanup_interval: int = 60
+    retention_policy: int = 0
+    buildversion: str = "dev"
+    buildtime: str = ""
+    host: str = "0.0.0.0"
+    port: int = 50080
+    tls: bool = False
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way: the caller's id, the rules, and what the access check found out."""
+
+    caller: str
+    rules: Rules
+    heard: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Signs of life newer than the stored ones: executor id → Unix nanoseconds."""
+    executor: ExecutorRow | None = None
+    """The calling executor, when a member check found one."""
+    user: User | None = None
+    """The calling user, when a member check found one."""
+    about: ProcessRow | ExecutorRow | None = None
+    """What the request names, when the access check had to look it up."""
+
+    @property
+    def process(self) -> ProcessRow:
+        """The process that the request is about."""
+        if not isinstance(self.about, ProcessRow):
+            raise Internal("the request names no process")
+        return self.about
+
+    @property
+    def named(self) -> ExecutorRow:
+        """The executor that the request is about."""
+        if not isinstance(self.about, ExecutorRow):
+            raise Internal("the request names no executor")
+        return self.about
+
+
+class Done:
+    """The answer of a function that has nothing to say: `{}` on the wire."""
+
+
+DONE = Done()

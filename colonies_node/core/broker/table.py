@@ -1,0 +1,194 @@
+"""The one table of message types.
+
+A row says everything about a type: which record the payload is, what is checked before anything is looked up, who may send
+it, the function that decides, and whether that function changes something. The doors, the manual and the tests read it; a
+new type is a row here, a record in model/messages.py and a function in this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from colonies_node.core.broker import access, attributes, executors, logs, members, processes, server, work
+from colonies_node.core.broker.access import Right
+from colonies_node.core.broker.call import Call
+from colonies_node.core.errors import NotFound
+from colonies_node.core.model import messages as m
+from colonies_node.core.store.transaction import Transaction
+
+Decide = Callable[[Transaction, Any, Call], Any]
+
+
+class Kind(Enum):
+    """What running a row costs and needs."""
+
+    READ = "read"
+    """A quick look at what is committed."""
+    SCAN = "scan"
+    """A look that may take long: it gets a thread and a connection of its own."""
+    WRITE = "write"
+    """A change: it shares a commit with others, and is answered after it."""
+    POLL = "poll"
+    """May wait for work to come; only `assignprocessmsg` (see http/service.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message type."""
+
+    msgtype: str
+    record: type[m.Message]
+    right: Right
+    decide: Decide
+    kind: Kind
+    phrase: str
+    """What failed, for `<phrase>, invalid JSON`."""
+    mismatch: str
+    """The whole text for a payload whose msgtype is not the envelope's payloadtype."""
+    check: Callable[[Any], None] | None = None
+    """Looks at the message alone, before any right."""
+    reply_type: str = ""
+    """The payloadtype of the answer where it is not the request's."""
+    signed: bool = True
+    """Whether the request needs a signature."""
+    lenient: bool = False
+    """Whether the payload is not looked at."""
+
+
+def _row(
+    msgtype: str,
+    record: type[m.Message],
+    right: Right,
+    decide: Decide,
+    kind: Kind,
+    phrase: str,
+    *,
+    mismatch: str = "",
+    field: str = "msg.MsgType",
+    **more: Any,
+) -> Row:
+    said = mismatch or phrase
+    return Row(
+        msgtype=msgtype,
+        record=record,
+        right=right,
+        decide=decide,
+        kind=kind,
+        phrase=f"Failed to {phrase}",
+        mismatch=f"Failed to {said}, {field} does not match payloadType",
+        **more,
+    )
+
+
+def _assign(tx: Transaction, message: Any, call: Call) -> Any:
+    # The doors hand this type to http/service.py, which waits; a door that cannot wait gets one attempt.
+    return None
+
+
+# fmt: off
+R, S, W, P = Kind.READ, Kind.SCAN, Kind.WRITE, Kind.POLL
+
+ROWS: Final = (
+    # -- colonies
+    _row("addcolonymsg", m.AddColony, access.server_owner(), members.add_colony, W, "add colony"),
+    _row("removecolonymsg", m.OfColony, access.server_owner(), members.remove_colony, W, "remove colony"),
+    _row("getcoloniesmsg", m.Message, access.server_owner(), members.get_colonies, R, "get colonies"),
+    _row("getcolonymsg", m.OfColony, access.member(), members.get_colony, R, "get colony"),
+    _row("getcolonystatsmsg", m.OfColony, access.inside("member"), server.colony_statistics, S, "get colony statistics"),
+    # -- users
+    _row("addusermsg", m.AddUser, access.owner(lambda x: x.user.colonyname, colony_first=True), members.add_user, W,
+         "add user", check=members.check_user),
+    _row("getusersmsg", m.OfColony, access.member_in_any_state(colony_first=True), members.get_users, R, "get users"),
+    _row("getusermsg", m.OfName, access.member_in_any_state(colony_first=True), members.get_user, R, "get user"),
+    _row("getuserbyidmsg", m.GetUserById, access.member_in_any_state(colony_first=True), members.get_user_by_id, R,
+         "get user by ID"),
+    _row("removeusermsg", m.OfName, access.owner(colony_first=True), members.remove_user, W, "remove user"),
+    # -- executors
+    _row("addexecutormsg", m.AddExecutor, access.owner(lambda x: x.executor.colonyname), executors.add, W, "add executor",
+         check=executors.check_executor),
+    _row("getexecutorsmsg", m.OfColony, access.member_in_any_state(), executors.get_all, R, "get executors"),
+    _row("getexecutormsg", m.OfExecutor, access.member_to_executor("Failed to get executor, executor is nil"),
+         executors.get, R, "get executor"),
+    _row("getexecutorbyidmsg", m.GetExecutorById,
+         access.member_to_executor_id("Failed to get executor by ID, executor is nil"), executors.get, R,
+         "get executor by ID"),
+    _row("approveexecutormsg", m.OfExecutor, access.owner_of_executor("Failed to approve executor, executor is nil"),
+         executors.approve, W, "approve executor"),
+    _row("rejectexecutormsg", m.OfExecutor, access.owner_of_executor("Failed to reject executor, executor is nil"),
+         executors.reject, W, "reject executor"),
+    _row("removeexecutormsg", m.OfExecutor, access.owner_of_executor("Failed to remove executor, executor is nil"),
+         executors.remove, W, "remove executor"),
+    _row("reportallocationmsg", m.ReportAllocation, access.member_in_any_state(), executors.report_allocation, W,
+         "report allocation"),
+    _row("updateexecutormsg", m.UpdateExecutor, access.member_in_any_state(), executors.update, W, "update executor"),
+    # -- functions
+    _row("addfunctionmsg", m.AddFunction, access.member(lambda x: x.fun.colonyname), executors.add_function, W,
+         "add function", check=executors.check_function),
+    _row("getfunctionsmsg", m.OfExecutor, access.member(), executors.get_functions, R, "get function"),
+    _row("removefunctionmsg", m.OfFunction, access.inside("the executor itself"), executors.remove_function, W,
+         "remove function", check=executors.check_function_id),
+    # -- processes
+    _row("submitfuncspecmsg", m.SubmitFunctionSpec, access.member(lambda x: x.spec.conditions.colonyname),
+         processes.submit, W, "submit process", mismatch="submit process spec", check=processes.check_spec),
+    _row("assignprocessmsg", m.AssignProcess, access.member(), _assign, P, "assign process", field="msg.msgType"),
+    _row("pauseassignmentsmsg", m.OfColony, access.owner(), members.pause, W, "pause assignments"),
+    _row("resumeassignmentsmsg", m.OfColony, access.owner(), work.resume, W, "resume assignments"),
+    _row("getpausestatusmsg", m.OfColony, access.member_in_any_state(), server.pause_status, R, "get pause status",
+         reply_type="pausestatusreplymsg"),
+    _row("getprocessmsg", m.OfProcess, access.member_of_process("Failed to get process, process not found", NotFound),
+         processes.get, R, "get process"),
+    _row("getprocessesmsg", m.GetProcesses, access.member(), processes.get_some, R, "get processes"),
+    _row("getprocesshistmsg", m.GetProcessHistory, access.member(), processes.get_history, S, "get process hist",
+         mismatch="get process history"),
+    _row("removeprocessmsg", m.OfProcess, access.member_of_process("Failed to remove process, process is nil"),
+         processes.remove, W, "remove process"),
+    _row("removeallprocessesmsg", m.RemoveAllProcesses, access.owner(), processes.remove_all, W, "remove all processes"),
+    _row("setoutputmsg", m.SetOutput, access.member_of_process("Failed to set output, process is nil"), work.set_output, W,
+         "set output"),
+    _row("closesuccessfulmsg", m.SetOutput,
+         access.member_of_process("Failed to close process as successful, process is nil"), work.close_successful, W,
+         "close successful", mismatch="close process as successful"),
+    _row("closefailedmsg", m.CloseFailed, access.member_of_process("Failed to close process as failed, process is nil"),
+         work.close_failed, W, "close failed", mismatch="close process as failed"),
+    _row("cancelprocessmsg", m.OfProcess, access.member_of_process("Failed to cancel process, process is nil"),
+         work.cancel, W, "cancel process"),
+    # -- attributes
+    _row("addattributemsg", m.AddAttribute, access.inside("the assigned executor"), attributes.add, W, "add attribute",
+         check=attributes.check),
+    _row("getattributemsg", m.GetAttribute, access.inside("member"), attributes.get, R, "get attribute"),
+    # -- logs
+    _row("addlogmsg", m.AddLog, access.member_of_process("Failed to add log, process is nil"), logs.add, W, "add log"),
+    _row("addexecutorlogmsg", m.AddExecutorLog, access.member(), logs.add_of_executor, W, "add executor log"),
+    _row("getlogsmsg", m.GetLogs, access.inside("member"), logs.get, R, "get logs"),
+    _row("searchlogsmsg", m.SearchLogs, access.member(), logs.search, S, "search logs", mismatch="get logs"),
+    # -- the server
+    _row("versionmsg", m.Message, access.anyone(), server.version, R, "get server version", signed=False),
+    _row("getserverinfomsg", m.Message, access.anyone(), server.info, R, "get server info", signed=False, lenient=True),
+    _row("getstatisticsmsg", m.Message, access.server_owner(), server.statistics, S, "get statistics",
+         mismatch="get server version"),
+    _row("getclustermsg", m.Message, access.server_owner(), server.cluster, R, "get cluster info"),
+    # -- identities
+    _row("changeuseridmsg", m.ChangeUserId, access.member_in_any_state(), members.change_user_id, W, "add log",
+         mismatch="change user Id", check=members.check_user_id),
+    _row("changeexecutoridmsg", m.ChangeExecutorId, access.member_in_any_state(), members.change_executor_id, W,
+         "change executor Id", check=members.check_executor_id),
+    _row("changecolonyidmsg", m.ChangeColonyId, access.owner(), members.change_colony_id, W, "change colony Id",
+         check=members.check_colony_id),
+    _row("changeserveridmsg", m.ChangeServerId, access.server_owner(), members.change_server_id, W, "change colony Id",
+         check=members.check_server_id),
+    # -- locations
+    _row("addlocationmsg", m.AddLocation, access.owner(lambda x: x.location.colonyname, colony_first=True),
+         members.add_location, W, "add location", check=members.check_location),
+    _row("getlocationsmsg", m.OfColony, access.member_in_any_state(colony_first=True), members.get_locations, R,
+         "get locations"),
+    _row("getlocationmsg", m.OfName, access.member_in_any_state(colony_first=True), members.get_location, R,
+         "get location"),
+    _row("removelocationmsg", m.OfName, access.owner(colony_first=True), members.remove_location, W, "remove location"),
+)
+# fmt: on
+
+TABLE: Final = {row.msgtype: row for row in ROWS}
+"""Message type → row."""

@@ -1,0 +1,170 @@
+"""The life of a process after it was submitted: assigned, given back, closed, cancelled, timed out."""
+
+from __future__ import annotations
+
+from colonies_node.core import limits
+from colonies_node.core.broker.call import DONE, Call, Done
+from colonies_node.core.errors import BadRequest, Denied, Internal
+from colonies_node.core.events import AssignmentsResumed, ProcessChanged
+from colonies_node.core.model import messages as m
+from colonies_node.core.model.times import SECOND
+from colonies_node.core.model.wire import encode
+from colonies_node.core.states import PROCESS_MOVES, PROCESS_REFUSALS, ProcessState
+from colonies_node.core.store import executors, members, processes
+from colonies_node.core.store.executors import ExecutorRow
+from colonies_node.core.store.processes import ProcessRow
+from colonies_node.core.store.transaction import Transaction
+
+WAITED_TOO_LONG = '["Maximum waiting time limit exceeded"]'
+RAN_TOO_LONG = '["Maximum execution time limit exceeded"]'
+
+
+def assign(tx: Transaction, executor: ExecutorRow, cpu: int | None, mem: int | None) -> ProcessRow | None:
+    """Give the executor the process that is next for it, or None.
+
+    `cpu` (millicores) and `mem` (bytes) are what it has free; None is no limit. Call it in the transaction that checked the
+    executor.
+    """
+    seq = next_for(tx, executor, cpu, mem)
+    if seq is None:
+        return None
+    process = processes.take(tx, seq, executor.executorid)
+    executors.heard(tx, executor.executorid, tx.now)
+    tx.due(process.execdeadline)
+    tx.emit(ProcessChanged(process))
+    return process
+
+
+def next_for(tx: Transaction, executor: ExecutorRow, cpu: int | None, mem: int | None) -> int | None:
+    """Whether there is anything for the executor now; a look that changes nothing."""
+    return processes.next_for(
+        tx,
+        executor.colonyname,
+        executor.executortype,
+        executor.executorname,
+        executor.locationname,
+        processes.UNLIMITED if cpu is None else cpu,
+        processes.UNLIMITED if mem is None else mem,
+    )
+
+
+def take_back(tx: Transaction, processid: str, executorid: str) -> None:
+    """Return a process to the queue whose executor never got the answer (DEVIATIONS 26)."""
+    process = processes.find(tx, processid)
+    if process and process.state == ProcessState.RUNNING and process.assignedexecutorid == executorid:
+        _requeue(tx, processes.give_back(tx, process))
+
+
+def give_back_all(tx: Transaction, executor: ExecutorRow) -> None:
+    """Return everything that this executor runs to the queue."""
+    for process in processes.held_by(tx, executor.colonyname, executor.executorid):
+        _requeue(tx, processes.give_back(tx, process))
+
+
+def _requeue(tx: Transaction, process: ProcessRow) -> None:
+    tx.due(process.waitdeadline)
+    tx.emit(ProcessChanged(process))
+
+
+def resume(tx: Transaction, message: m.OfColony, call: Call) -> Done:
+    """Hand out work in this colony again."""
+    members.set_paused(tx, message.colonyname, False)
+    tx.emit(AssignmentsResumed(message.colonyname))
+    return DONE
+
+
+def set_output(tx: Transaction, message: m.SetOutput, call: Call) -> Done:
+    """Replace the output of a running process."""
+    process = call.process
+    if not process.isassigned or process.assignedexecutorid != call.caller:
+        raise Denied("Failed to close process as successful, not allowed to close process as successful")
+    if process.state != ProcessState.RUNNING:
+        raise Denied("Failed to set output, process is not running")
+    if message.out:
+        processes.set_output(tx, process, _document(message.out))
+    return DONE
+
+
+def close_successful(tx: Transaction, message: m.SetOutput, call: Call) -> Done:
+    """The executor says that it is done. Saying it again may replace the output, and changes nothing else."""
+    process = call.process
+    _require_assignee(process, call, "successful")
+    _move(process, "succeed")
+    out = _document(message.out) if message.out else process.out
+    if process.state == ProcessState.SUCCESS:
+        processes.set_output(tx, process, out)
+        return DONE
+    closed = processes.finish(tx, process, ProcessState.SUCCESS, out, process.errors)
+    if call.executor is not None:
+        executors.count_run(
+            tx,
+            process.colonyname,
+            call.executor.executorname,
+            process.funcname,
+            max(process.starttime - process.submissiontime, 0) / SECOND,
+            max(closed.endtime - process.starttime, 0) / SECOND,
+        )
+    tx.emit(ProcessChanged(closed))
+    return DONE
+
+
+def close_failed(tx: Transaction, message: m.CloseFailed, call: Call) -> Done:
+    """The executor says that it could not do it."""
+    process = call.process
+    _require_assignee(process, call, "failed")
+    state = _move(process, "fail")
+    errors = _document(message.errors) if message.errors is not None else "[]"
+    tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, errors)))
+    return DONE
+
+
+def cancel(tx: Transaction, message: m.OfProcess, call: Call) -> Done:
+    """A member no longer wants the process."""
+    process = call.process
+    if process.processgraphid:
+        raise BadRequest(
+            "Failed to cancel, cannot cancel a process part of a workflow, cancel the entire workflow instead"
+        )
+    state = _move(process, "cancel")
+    tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, process.errors)))
+    return DONE
+
+
+def expire_waiting(tx: Transaction, process: ProcessRow) -> None:
+    """Nobody took the process in time."""
+    state = _move(process, "expire")
+    tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, WAITED_TOO_LONG)))
+
+
+def expire_running(tx: Transaction, process: ProcessRow) -> None:
+    """The process was not closed in time: somebody else tries, as often as `maxretries` allows (negative: for ever)."""
+    if 0 <= process.maxretries <= process.retries:
+        state = _move(process, "expire")
+        tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, RAN_TOO_LONG)))
+    else:
+        _move(process, "requeue")
+        _requeue(tx, processes.retry(tx, process))
+
+
+def _require_assignee(process: ProcessRow, call: Call, outcome: str) -> None:
+    if not process.isassigned:
+        raise Denied(f"Failed to close process as {outcome}, process is not assigned")
+    if process.assignedexecutorid != call.caller:
+        raise Denied(f"Failed to close process as {outcome}, not allowed to close process as {outcome}")
+
+
+def _move(process: ProcessRow, what: str) -> ProcessState:
+    state = ProcessState(process.state)
+    after = PROCESS_MOVES.get((state, what))
+    if after is not None:
+        return after
+    refusal = PROCESS_REFUSALS.get((state, what))
+    if refusal is None:
+        raise Internal(f"a {state.name.lower()} process cannot {what}")
+    raise BadRequest(refusal)
+
+
+def _document(items: list[object] | list[str]) -> str:
+    if len(items) > limits.MAX_LIST_ITEMS:
+        raise BadRequest(f"A list of outputs or errors must have at most {limits.MAX_LIST_ITEMS} items, got {len(items)}")
+    return encode(items).decode()

@@ -1,0 +1,160 @@
+"""The requests of the JSON door, one record each (protocol/core.md, section 4). A record of the wrong shape never decodes."""
+
+from __future__ import annotations
+
+from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function
+from colonies_node.core.model.members import Colony, Location, User
+from colonies_node.core.model.process import Attribute, FunctionSpec
+from colonies_node.core.model.wire import Int, Record, always, null
+
+
+class Message(Record):
+    """Base: every request repeats its type inside the signed payload."""
+
+    msgtype: str = always(str)
+
+
+class OfColony(Message):
+    """A request about one colony."""
+
+    colonyname: str = always(str)
+
+
+class OfName(OfColony):
+    """A user or location by name."""
+
+    name: str = always(str)
+
+
+class OfExecutor(OfColony):
+    """An executor by name."""
+
+    executorname: str = always(str)
+
+
+class OfProcess(Message):
+    """A process by id."""
+
+    processid: str = always(str)
+
+
+class AddColony(Message):
+    colony: Colony | None = null()
+
+
+class AddUser(Message):
+    user: User | None = null()
+
+
+class AddLocation(Message):
+    location: Location | None = null()
+
+
+class GetUserById(OfColony):
+    userid: str = always(str)
+
+
+class AddExecutor(Message):
+    executor: Executor | None = null()
+
+
+class GetExecutorById(OfColony):
+    executorid: str = always(str)
+
+
+class ReportAllocation(OfExecutor):
+    allocations: Allocations = always(Allocations)
+
+
+class UpdateExecutor(OfExecutor):
+    capabilities: Capabilities = always(Capabilities)
+
+
+class AddFunction(Message):
+    fun: Function | None = null()
+
+
+class OfFunction(Message):
+    functionid: str = always(str)
+
+
+class SubmitFunctionSpec(Message):
+    spec: FunctionSpec | None = null()
+
+
+class AssignProcess(OfColony):
+    timeout: Int = always(int)
+    availablecpu: str = always(str)
+    availablemem: str = always(str)
+
+
+class GetProcesses(OfColony):
+    count: Int = always(int)
+    state: Int = always(int)
+    executortype: str = always(str)
+    label: str = always(str)
+    initiator: str = always(str)
+
+
+class GetProcessHistory(OfColony):
+    executorid: str = always(str)
+    seconds: Int = always(int)
+    state: Int = always(int)
+
+
+class RemoveAllProcesses(OfColony):
+    state: Int = always(int)
+
+
+class SetOutput(OfProcess):
+    out: list[object] | None = null()
+
+
+class CloseFailed(OfProcess):
+    errors: list[str] | None = null()
+
+
+class AddAttribute(Message):
+    attribute: Attribute | None = null()
+
+
+class GetAttribute(Message):
+    attributeid: str = always(str)
+
+
+class AddLog(OfProcess):
+    message: str = always(str)
+
+
+class AddExecutorLog(OfExecutor):
+    message: str = always(str)
+
+
+class GetLogs(OfColony):
+    processid: str = always(str)
+    executorname: str = always(str)
+    count: Int = always(int)
+    since: Int = always(int)
+    latest: bool = always(bool)
+
+
+class SearchLogs(OfColony):
+    text: str = always(str)
+    days: Int = always(int)
+    count: Int = always(int)
+
+
+class ChangeUserId(OfColony):
+    userid: str = always(str)
+
+
+class ChangeExecutorId(OfColony):
+    executorid: str = always(str)
+
+
+class ChangeColonyId(OfColony):
+    colonyid: str = always(str)
+
+
+class ChangeServerId(Message):
+    serverid: str = always(str)

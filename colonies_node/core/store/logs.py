@@ -1,0 +1,54 @@
+"""What processes and executors logged, as it is stored. Every entry has an instant of its own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from colonies_node.core.model.process import Log
+from colonies_node.core.store.transaction import Transaction
+
+_COLUMNS: Final = "processid, colonyname, executorname, message, timestamp"
+
+BY: Final = {
+    "process": "processid = :value and processid <> '' and colonyname = :colony",
+    "executor": "executorname = :value and colonyname = :colony",
+}
+SINCE: Final = "select {columns} from logs where {by} and timestamp > :since order by timestamp limit :count"
+LATEST: Final = (
+    "select {columns} from (select {columns} from logs where {by} order by timestamp desc limit :count) order by timestamp"
+)
+SEARCH: Final = (
+    f"select {_COLUMNS} from logs where colonyname = ? and timestamp >= ? and message like ? escape '\\'"
+    " order by timestamp limit ?"
+)
+
+
+def add(tx: Transaction, colonyname: str, processid: str, executorname: str, message: str) -> None:
+    """Store an entry; `processid` is empty for what an executor says of itself."""
+    tx.run(
+        "insert into logs (colonyname, processid, executorname, message, timestamp) values (?, ?, ?, ?, ?)",
+        (colonyname, processid, executorname, message, tx.stamp()),
+    )
+
+
+def read(tx: Transaction, colonyname: str, by: str, value: str, count: int, since: int, latest: bool) -> list[Log]:
+    """At most `count` entries of a process or executor, oldest first.
+
+    The newest ones when `latest`; else the first ones after `since` (Unix nanoseconds, 0 for the beginning).
+    """
+    query = (LATEST if latest else SINCE).format(columns=_COLUMNS, by=BY[by])
+    values: dict[str, object] = {"colony": colonyname, "value": value, "count": count}
+    if not latest:
+        values["since"] = max(since, 0)
+    return _logs(tx.all(query, values))
+
+
+def search(tx: Transaction, colonyname: str, pattern: str, since: int, count: int) -> list[Log]:
+    """Entries since an instant whose message contains the pattern (LIKE: `%` and `_` are wild, `\\` escapes)."""
+    return _logs(tx.all(SEARCH, (colonyname, since, f"%{pattern}%", count)))
+
+
+def _logs(rows: list[tuple[str, str, str, str, int]]) -> list[Log]:
+    return [
+        Log(processid=row[0], colonyname=row[1], executorname=row[2], message=row[3], timestamp=row[4]) for row in rows
+    ]

@@ -1,0 +1,296 @@
+"""Processes as they are stored: the queue, the moves between states, lists, what is due."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from colonies_node.core import limits
+from colonies_node.core.states import ProcessState
+from colonies_node.core.store.transaction import Transaction
+
+
+class ProcessRow(msgspec.Struct, frozen=True):
+    """A row of `processes`, in the order of COLUMNS. Instants are Unix nanoseconds, cpu millicores, mem bytes.
+
+    The columns before `state` come from the spec; `locationname` is in lower case, since places match in any case.
+    """
+
+    seq: int
+    processid: str
+    colonyname: str
+    initiatorid: str
+    initiatorname: str
+    executortype: str
+    target: str
+    executornames: str | None
+    locationname: str
+    cpu: int
+    mem: int
+    parallelism: int
+    funcname: str
+    label: str
+    maxwaittime: int
+    maxexectime: int
+    maxretries: int
+    prioritytime: int
+    submissiontime: int
+    state: int
+    assignedexecutorid: str
+    isassigned: int
+    starttime: int
+    endtime: int
+    waitdeadline: int
+    execdeadline: int
+    retries: int
+    waitforparents: int
+    processgraphid: str
+    hasattributes: int
+    spec: str
+    parents: str
+    children: str
+    input: str
+    out: str
+    errors: str
+
+    def names(self) -> list[str]:
+        """The executors it is meant for; empty for any."""
+        names: list[str] = json.loads(self.executornames) if self.executornames else []
+        return names
+
+
+FIELDS: Final = ProcessRow.__struct_fields__
+COLUMNS: Final = ", ".join(FIELDS)
+
+_INSERT = f"insert into processes ({', '.join(FIELDS[1:])}) values ({', '.join('?' * (len(FIELDS) - 1))})"
+_FIND = f"select {COLUMNS} from processes where processid = ?"
+
+_BY_SEQ = f"select {COLUMNS} from processes where seq = ?"
+
+_NEXT_IN_LINE = """
+    select prioritytime, seq from processes
+    where colonyname = :colony and executortype = :type and target = {target} and state = 0 and waitforparents = 0
+      and locationname in ('', :location)
+      and cpu <= :cpu and mem <= :mem and parallelism <= :parallelism {more}
+    order by prioritytime, seq limit 1
+"""
+_NAMED = "and exists (select 1 from json_each(executornames) where value = :name)"
+NEXT = " union all ".join(
+    f"select * from ({_NEXT_IN_LINE.format(target=target, more=more)})"
+    for target, more in (("''", ""), (":name", ""), ("'*'", _NAMED))
+)
+NEXT = f"select seq from ({NEXT}) order by prioritytime, seq limit 1"
+"""The process that an executor gets: the first of three lines (anyone's, its own, several names')."""
+
+_TAKE = f"""
+    update processes
+    set state = 1, isassigned = 1, assignedexecutorid = :executorid, starttime = :now,
+        execdeadline = case when maxexectime > 0 then :now + maxexectime * 1000000000 else execdeadline end
+    where seq = :seq returning {COLUMNS}
+"""
+_CLOSE = f"update processes set state = ?, endtime = ?, out = ?, errors = ? where seq = ? returning {COLUMNS}"
+_SET_OUTPUT = "update processes set out = ? where seq = ?"
+_MARK_ATTRIBUTES = "update processes set hasattributes = 1 where processid = ? and hasattributes = 0"
+_RETRY = f"""
+    update processes
+    set state = 0, isassigned = 0, assignedexecutorid = '', retries = retries + 1, endtime = :now,
+        waitdeadline = case when maxwaittime > 0 then :now + maxwaittime * 1000000000 else waitdeadline end
+    where seq = :seq returning {COLUMNS}
+"""
+_GIVE_BACK = f"""
+    update processes set state = 0, isassigned = 0, assignedexecutorid = '', starttime = 0, endtime = 0
+    where seq = ? returning {COLUMNS}
+"""
+_HELD = f"select {COLUMNS} from processes where assignedexecutorid = ? and state = 1"
+_HELD_IN_COLONY = _HELD + " and colonyname = ?"
+
+LIST: Final = {
+    ProcessState.WAITING: f"select {COLUMNS} from processes where colonyname = :colony and state = 0 {{}}"
+    " order by prioritytime limit :count",
+    ProcessState.RUNNING: f"select {COLUMNS} from processes where colonyname = :colony and state = 1 {{}}"
+    " order by starttime limit :count",
+    **{
+        state: f"select {COLUMNS} from processes where colonyname = :colony and state = {int(state)} and state > 1 {{}}"
+        " order by endtime desc limit :count"
+        for state in (ProcessState.SUCCESS, ProcessState.FAILED, ProcessState.CANCELLED)
+    },
+}
+"""Lists by state; the filter goes into the braces."""
+
+FILTERS: Final = {
+    "": "",
+    "executortype": "and executortype = :value",
+    "initiator": "and initiatorname = :value",
+    "label": "and label = :value",
+}
+
+_HISTORY = f"""
+    select {COLUMNS} from processes
+    where colonyname = :colony and submissiontime >= :since and state = :state
+      and (:executorid = '' or assignedexecutorid = :executorid)
+    order by submissiontime limit {limits.MAX_HISTORY}
+"""
+_REMOVE = "delete from processes where seq = ?"
+_REMOVE_ALL = "delete from processes where colonyname = ? and processgraphid = '' and state = ?"
+_REMOVE_ALL_ATTRIBUTES = """
+    delete from attributes where targetid in
+        (select processid from processes where colonyname = ? and processgraphid = '' and state = ? and hasattributes = 1)
+"""
+_WAIT_DUE = f"""
+    select {COLUMNS} from processes where state = 0 and waitdeadline > 0 and waitdeadline <= ?
+    order by waitdeadline limit ?
+"""
+_EXEC_DUE = f"""
+    select {COLUMNS} from processes where state = 1 and execdeadline > 0 and execdeadline <= ?
+    order by execdeadline limit ?
+"""
+_NEXT_DUE = """
+    select min(due) from (
+        select min(waitdeadline) as due from processes where state = 0 and waitdeadline > 0
+        union all
+        select min(execdeadline) from processes where state = 1 and execdeadline > 0
+    )
+"""
+_COUNT = (
+    "select 0, count(*) from processes where colonyname = :colony and state = 0 union all"
+    " select 1, count(*) from processes where colonyname = :colony and state = 1 union all"
+    " select state, count(*) from processes where colonyname = :colony and state > 1 group by state"
+)
+_COUNT_SERVER = "select state, count(*) from processes group by state"
+
+UNLIMITED: Final = (1 << 63) - 1
+
+
+def insert(tx: Transaction, row: ProcessRow) -> None:
+    """Store a new process; its `seq` is given by the store."""
+    tx.run(_INSERT, msgspec.structs.astuple(row)[1:])
+
+
+def find(tx: Transaction, processid: str) -> ProcessRow | None:
+    """The process with this id."""
+    return _row(tx.one(_FIND, (processid,)))
+
+
+def by_seq(tx: Transaction, seq: int) -> ProcessRow | None:
+    """The process with this number in the store."""
+    return _row(tx.one(_BY_SEQ, (seq,)))
+
+
+def next_for(
+    tx: Transaction, colonyname: str, executortype: str, executorname: str, locationname: str, cpu: int, mem: int
+) -> int | None:
+    """The `seq` of the process that this executor should get now, or None.
+
+    `cpu` in millicores and `mem` in bytes are what it has free, UNLIMITED when it did not say.
+    """
+    found = tx.one(
+        NEXT,
+        {
+            "colony": colonyname,
+            "type": executortype,
+            "name": executorname,
+            "location": locationname.lower(),
+            "cpu": cpu,
+            "mem": mem,
+            "parallelism": limits.MAX_PARALLELISM,
+        },
+    )
+    return found[0] if found else None
+
+
+def take(tx: Transaction, seq: int, executorid: str) -> ProcessRow:
+    """Assign the process: it runs from now on, and its execution deadline counts."""
+    return _must(tx.one(_TAKE, {"seq": seq, "executorid": executorid, "now": tx.now}))
+
+
+def finish(tx: Transaction, process: ProcessRow, state: ProcessState, out: str, errors: str) -> ProcessRow:
+    """Bring the process to its end."""
+    return _must(tx.one(_CLOSE, (int(state), tx.now, out, errors, process.seq)))
+
+
+def set_output(tx: Transaction, process: ProcessRow, out: str) -> None:
+    """Replace the output, nothing else."""
+    tx.run(_SET_OUTPUT, (out, process.seq))
+
+
+def mark_attributes(tx: Transaction, processid: str) -> None:
+    """Remember that there are attributes to look for."""
+    tx.run(_MARK_ATTRIBUTES, (processid,))
+
+
+def retry(tx: Transaction, process: ProcessRow) -> ProcessRow:
+    """Back to the queue after its time ran out: one more try is counted."""
+    return _must(tx.one(_RETRY, {"seq": process.seq, "now": tx.now}))
+
+
+def give_back(tx: Transaction, process: ProcessRow) -> ProcessRow:
+    """Back to the queue because its executor is gone or never got it: no try is counted."""
+    return _must(tx.one(_GIVE_BACK, (process.seq,)))
+
+
+def held_by(tx: Transaction, colonyname: str, executorid: str) -> list[ProcessRow]:
+    """What this executor runs in this colony."""
+    return _rows(tx.all(_HELD_IN_COLONY, (executorid, colonyname)))
+
+
+def in_state(tx: Transaction, colonyname: str, state: ProcessState, by: str, value: str, count: int) -> list[ProcessRow]:
+    """At most `count` processes of a state in its order; `by` is a key of FILTERS."""
+    query = LIST[state].format(FILTERS[by])
+    values: dict[str, Any] = {"colony": colonyname, "count": count}
+    if by:
+        values["value"] = value
+    return _rows(tx.all(query, values))
+
+
+def history(tx: Transaction, colonyname: str, executorid: str, since: int, state: int) -> list[ProcessRow]:
+    """Processes submitted at or after `since`, oldest first."""
+    values = {"colony": colonyname, "since": since, "state": state, "executorid": executorid}
+    return _rows(tx.all(_HISTORY, values))
+
+
+def remove(tx: Transaction, process: ProcessRow) -> None:
+    """Forget a process (its attributes go by attributes.remove_of)."""
+    tx.run(_REMOVE, (process.seq,))
+
+
+def remove_all(tx: Transaction, colonyname: str, state: ProcessState) -> int:
+    """Forget all processes of a state that belong to no workflow, with their attributes; how many they were."""
+    tx.run(_REMOVE_ALL_ATTRIBUTES, (colonyname, int(state)))
+    return tx.run(_REMOVE_ALL, (colonyname, int(state)))
+
+
+def due_to_run(tx: Transaction, count: int) -> list[ProcessRow]:
+    """Waiting processes whose waiting time is over."""
+    return _rows(tx.all(_WAIT_DUE, (tx.now, count)))
+
+
+def due_to_finish(tx: Transaction, count: int) -> list[ProcessRow]:
+    """Running processes whose execution time is over."""
+    return _rows(tx.all(_EXEC_DUE, (tx.now, count)))
+
+
+def next_due(tx: Transaction) -> int:
+    """The next deadline of any process, 0 for none."""
+    found = tx.one(_NEXT_DUE)
+    return found[0] or 0 if found else 0
+
+
+def counts(tx: Transaction, colonyname: str | None) -> dict[int, int]:
+    """How many processes are in each state, in one colony or all."""
+    rows = tx.all(_COUNT_SERVER) if colonyname is None else tx.all(_COUNT, {"colony": colonyname})
+    return {state: number for state, number in rows}
+
+
+def _row(found: tuple[Any, ...] | None) -> ProcessRow | None:
+    return ProcessRow(*found) if found else None
+
+
+def _must(found: tuple[Any, ...] | None) -> ProcessRow:
+    assert found is not None, "the row was read in the same transaction"
+    return ProcessRow(*found)
+
+
+def _rows(found: list[tuple[Any, ...]]) -> list[ProcessRow]:
+    return [ProcessRow(*row) for row in found]

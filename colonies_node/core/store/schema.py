@@ -1,0 +1,158 @@
+"""The tables, as numbered migrations. A migration that has been released is never edited; the next one changes its work.
+
+Why the indexes are as they are: the queue of waiting processes is read by colony, type and *target* in order of
+`prioritytime`. `target` is empty for "any executor of the type", a name for a process meant for one, and `*` for one meant
+for several: three short range scans find the next process for an executor, however many wait for others. Lists and
+deadlines have partial indexes on just the states that they look at, so that a million finished processes cost a waiting one
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x436F4E64
+"""Marks the file as ours ("CoNd"), so that another program's database is never touched."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    create table server (
+        one integer primary key check (one = 1),
+        serverid text not null
+    );
+    create table colonies (
+        name text primary key,
+        colonyid text not null,
+        paused integer not null default 0
+    ) without rowid;
+    create index colonies_by_id on colonies (colonyid);
+
+    create table users (
+        colonyname text not null,
+        name text not null,
+        userid text not null,
+        email text not null,
+        phone text not null,
+        primary key (colonyname, name)
+    ) without rowid;
+    create index users_by_id on users (userid);
+
+    create table locations (
+        colonyname text not null,
+        name text not null,
+        locationid text not null,
+        description text not null,
+        long real not null,
+        lat real not null,
+        primary key (colonyname, name)
+    ) without rowid;
+
+    create table executors (
+        colonyname text not null,
+        executorname text not null,
+        executorid text not null,
+        executortype text not null,
+        state integer not null,
+        requirefuncreg integer not null,
+        commissiontime integer not null,
+        lastheardfromtime integer not null,
+        locationname text not null,
+        capabilities text not null,
+        allocations text not null,
+        blueprintid text not null,
+        blueprintgen integer not null,
+        primary key (colonyname, executorname)
+    );
+    create index executors_by_id on executors (executorid);
+
+    create table functions (
+        functionid text primary key,
+        colonyname text not null,
+        executorname text not null,
+        executortype text not null,
+        funcname text not null,
+        description text not null,
+        args text not null,
+        locationname text not null,
+        counter integer not null,
+        minwaittime real not null,
+        maxwaittime real not null,
+        minexectime real not null,
+        maxexectime real not null,
+        avgwaittime real not null,
+        avgexectime real not null
+    );
+    create index functions_by_executor on functions (colonyname, executorname, funcname);
+
+    create table processes (
+        seq integer primary key,
+        processid text not null unique,
+        colonyname text not null,
+        initiatorid text not null,
+        initiatorname text not null,
+        executortype text not null,
+        target text not null,
+        executornames text,
+        locationname text not null,
+        cpu integer not null,
+        mem integer not null,
+        parallelism integer not null,
+        funcname text not null,
+        label text not null,
+        maxwaittime integer not null,
+        maxexectime integer not null,
+        maxretries integer not null,
+        prioritytime integer not null,
+        submissiontime integer not null,
+        state integer not null,
+        assignedexecutorid text not null default '',
+        isassigned integer not null default 0,
+        starttime integer not null default 0,
+        endtime integer not null default 0,
+        waitdeadline integer not null default 0,
+        execdeadline integer not null default 0,
+        retries integer not null default 0,
+        waitforparents integer not null default 0,
+        processgraphid text not null default '',
+        hasattributes integer not null default 0,
+        spec text not null,
+        parents text not null default '[]',
+        children text not null default '[]',
+        input text not null default '[]',
+        out text not null default '[]',
+        errors text not null default '[]'
+    );
+    create index processes_queue on processes (colonyname, executortype, target, prioritytime, seq)
+        where state = 0 and waitforparents = 0;
+    create index processes_waiting on processes (colonyname, prioritytime, executortype) where state = 0;
+    create index processes_running on processes (colonyname, starttime) where state = 1;
+    create index processes_held on processes (assignedexecutorid) where state = 1;
+    create index processes_finished on processes (colonyname, state, endtime) where state > 1;
+    create index processes_submitted on processes (colonyname, submissiontime);
+    create index processes_wait_due on processes (waitdeadline) where state = 0 and waitdeadline > 0;
+    create index processes_exec_due on processes (execdeadline) where state = 1 and execdeadline > 0;
+
+    create table attributes (
+        attributeid text primary key,
+        targetid text not null,
+        targetcolonyname text not null,
+        targetprocessgraphid text not null,
+        attributetype integer not null,
+        key text not null,
+        value text not null
+    ) without rowid;
+    create index attributes_by_target on attributes (targetid);
+
+    create table logs (
+        seq integer primary key,
+        colonyname text not null,
+        processid text not null,
+        executorname text not null,
+        message text not null,
+        timestamp integer not null
+    );
+    create index logs_by_process on logs (processid, timestamp) where processid <> '';
+    create index logs_by_executor on logs (colonyname, executorname, timestamp);
+    create index logs_by_time on logs (colonyname, timestamp);
+    """,
+)

@@ -1,0 +1,286 @@
+"""The SQLite file: opening it safely, its two connections, group commit and the folding of its log."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import apsw
+
+from colonies_node.core import limits
+from colonies_node.core.errors import (
+    ColonyError,
+    Internal,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreTooNew,
+)
+from colonies_node.core.events import Event
+from colonies_node.core.store.schema import APPLICATION_ID, MIGRATIONS
+from colonies_node.core.store.transaction import Transaction
+
+Durability = Literal["full", "normal"]
+T = TypeVar("T")
+Change = Callable[[Transaction], Any]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one caller's change: a value or an error, and what there is to tell once it is answered."""
+
+    value: Any = None
+    error: Exception | None = None
+    events: list[Event] = field(default_factory=list)
+
+
+class Store:
+    """An open store. Not for more than one thread, except `fold` and what `reader` gives."""
+
+    def __init__(self, folder: Path, clock: Callable[[], int], durability: Durability = "full") -> None:
+        """Open or make the store in `folder`; `clock` gives Unix nanoseconds.
+
+        Raises StoreLocked, StoreTooNew, StoreCorrupt or StoreError with a sentence; the file is untouched then.
+        """
+        self._clock = clock
+        self._durability = durability
+        self._last_stamp = 0
+        self.alarm = 0
+        self.path = folder / "colonies.db"
+        self._lock = _lock(folder)
+        try:
+            self._writer = _open(self.path, durability)
+            self._reader = self.reader()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.log_pages = 0
+        self._writer.set_wal_hook(self._note_log)
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it."""
+        try:
+            self._reader.close()
+            self._writer.execute("pragma optimize").fetchall()
+            self._writer.close()
+        finally:
+            os.close(self._lock)
+
+    def reader(self) -> apsw.Connection:
+        """One more connection, which sees what is committed and cannot write."""
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        _tune(connection)
+        return connection
+
+    def read(self, look: Callable[[Transaction], T], connection: apsw.Connection | None = None) -> T:
+        """What `look` finds in one consistent view of what is committed."""
+        connection = connection or self._reader
+        connection.execute("begin")
+        try:
+            return look(Transaction(connection, self._clock(), os.urandom, 0))
+        except apsw.Error as fault:
+            raise translate(fault) from fault
+        finally:
+            connection.execute("rollback")
+
+    def write(self, change: Callable[[Transaction], T]) -> T:
+        """One change in a commit of its own; for start-up and tests, callers of a running node share commits."""
+        (outcome,) = self.commit([change])
+        if outcome.error is not None:
+            raise outcome.error
+        value: T = outcome.value
+        return value
+
+    def commit(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Make the changes in order, each in a savepoint of its own, and put them on disk together.
+
+        An outcome has an error when that change refused or failed (it left nothing then), or when the commit itself failed
+        (then none of them is there, and each has the error).
+        """
+        outcomes: list[Outcome] = []
+        alarm = 0
+        try:
+            self._writer.execute("begin immediate")
+            now = self._clock()
+            for change in changes:
+                tx = Transaction(self._writer, now, os.urandom, self._last_stamp)
+                outcome = self._attempt(change, tx)
+                outcomes.append(outcome)
+                if outcome.error is None:
+                    self._last_stamp = tx.last_stamp
+                    if tx.alarm and (not alarm or tx.alarm < alarm):
+                        alarm = tx.alarm
+            self._writer.execute("commit")
+        except apsw.Error as fault:
+            self._abandon()
+            error = translate(fault)
+            log.error("a commit failed: %s", fault)
+            return [Outcome(error=error) for _ in changes]
+        except BaseException:
+            self._abandon()
+            raise
+        self.alarm = alarm
+        return outcomes
+
+    def _attempt(self, change: Change, tx: Transaction) -> Outcome:
+        self._writer.execute("savepoint change")
+        try:
+            value = change(tx)
+        except ColonyError as refusal:
+            self._undo()
+            return Outcome(error=refusal)
+        except apsw.ConstraintError as fault:
+            self._undo()
+            log.exception("a change broke a rule of the schema")
+            return Outcome(error=Internal(f"the change contradicts what is stored: {fault}"))
+        except apsw.Error:
+            raise
+        except Exception:
+            self._undo()
+            log.exception("a change failed")
+            return Outcome(error=Internal("internal error, see the log of the server"))
+        self._writer.execute("release change")
+        return Outcome(value=value, events=tx.events)
+
+    def _undo(self) -> None:
+        self._writer.execute("rollback to change")
+        self._writer.execute("release change")
+
+    def _abandon(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("rollback")
+
+    def _note_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.log_pages = pages
+        return apsw.SQLITE_OK
+
+    def fold(self) -> None:
+        """Move the write-ahead log into the file, as far as readers allow; one long call, made for a worker thread."""
+        connection = apsw.Connection(str(self.path))
+        try:
+            _tune(connection)
+            connection.execute(f"pragma synchronous={self._durability}")
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            log.debug("the log is in use, it will be folded later")
+        finally:
+            connection.close()
+
+    def fold_now(self) -> None:
+        """Fold all of the log and start it anew. Waits for nobody, so call it between transactions."""
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self.log_pages = 0
+        except apsw.BusyError:
+            log.debug("the log is in use, it will be folded later")
+
+
+def translate(fault: apsw.Error) -> StoreError:
+    """SQLite's trouble as a sentence for whoever runs the node."""
+    if isinstance(fault, apsw.FullError):
+        return StoreFull("the disk is full: nothing was stored; free some space and send the request again")
+    if isinstance(fault, apsw.CorruptError | apsw.NotADBError):
+        return StoreCorrupt(f"the store's file is damaged ({fault}): stop the node and restore it from a backup")
+    if isinstance(fault, apsw.IOError | apsw.ReadOnlyError | apsw.CantOpenError):
+        return StoreFull(f"the disk refuses to be written ({fault}): nothing was stored")
+    return StoreError(f"the store failed: {fault}")
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder for this process; the lock goes with the process, however it ends. Raises StoreLocked, StoreError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise StoreError(f"the data folder {folder} cannot be used: {fault.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(handle, 32, 0).decode(errors="replace").strip()
+        os.close(handle)
+        raise StoreLocked(
+            f"the data folder {folder} is in use by another colonies-node" + (f" (process {owner})" if owner else "")
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def _open(path: Path, durability: Durability) -> apsw.Connection:
+    try:
+        if path.exists() and path.stat().st_size:
+            _inspect(path)
+        connection = apsw.Connection(str(path))
+        try:
+            _tune(connection)
+            connection.execute("pragma journal_mode=wal").fetchall()
+            connection.execute(f"pragma synchronous={durability}")
+            connection.execute("pragma wal_autocheckpoint=0").fetchall()
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except apsw.Error as fault:
+        raise _opening_fault(path, fault) from None
+    return connection
+
+
+def _inspect(path: Path) -> None:
+    """Look before touching: is this file ours, whole enough to read, and not from a newer version?"""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        (application,) = connection.execute("pragma application_id").fetchone()
+        (version,) = connection.execute("pragma user_version").fetchone()
+        tables = connection.execute("select count(*) from sqlite_schema").fetchone()[0]
+        if tables and application != APPLICATION_ID:
+            raise StoreCorrupt(f"{path} is a database of another program: choose another data folder")
+        if version > len(MIGRATIONS):
+            raise StoreTooNew(
+                f"{path} was written by a newer colonies-node (schema {version}, this one knows {len(MIGRATIONS)}):"
+                " start the newer version, or choose another data folder"
+            )
+    finally:
+        connection.close()
+
+
+def _opening_fault(path: Path, fault: apsw.Error) -> StoreError:
+    if isinstance(fault, apsw.CorruptError | apsw.NotADBError):
+        return StoreCorrupt(
+            f"{path} is damaged or not a database ({fault}): nothing was changed; move it away or restore a backup"
+        )
+    if isinstance(fault, apsw.FullError):
+        return StoreFull(f"there is no room to open {path}: free some space and start again")
+    return StoreError(f"{path} cannot be opened: {fault}")
+
+
+def _tune(connection: apsw.Connection) -> None:
+    connection.set_busy_timeout(5000)
+    connection.execute(f"pragma cache_size=-{limits.CACHE_KIB}")
+    connection.execute("pragma temp_store=memory")
+    connection.execute("pragma foreign_keys=off")
+    connection.execute("pragma trusted_schema=off")
+    connection.execute("pragma case_sensitive_like=on")  # as in PostgreSQL
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    (version,) = connection.execute("pragma user_version").fetchone()
+    if version == len(MIGRATIONS):
+        return
+    connection.execute("begin immediate")
+    try:
+        for number in range(version, len(MIGRATIONS)):
+            connection.execute(MIGRATIONS[number]).fetchall()
+        connection.execute(f"pragma application_id={APPLICATION_ID}").fetchall()
+        connection.execute(f"pragma user_version={len(MIGRATIONS)}").fetchall()
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise

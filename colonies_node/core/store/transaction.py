@@ -1,0 +1,72 @@
+"""One change in the making: what a broker function gets to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from colonies_node.core.events import Event
+from colonies_node.core.identity import random_id
+from colonies_node.core.model.times import SECOND
+
+Row = tuple[Any, ...]
+Values = Sequence[Any] | Mapping[str, Any]
+
+
+class Transaction:
+    """The store as one caller sees it while its change is made, with the instant and the randomness it may use.
+
+    `now` is Unix nanoseconds, the same for everything in the change. What happened is told with `emit` and `due`, and is
+    heard by others only after the commit.
+    """
+
+    __slots__ = ("_connection", "_entropy", "alarm", "events", "last_stamp", "now")
+
+    def __init__(self, connection: apsw.Connection, now: int, entropy: Callable[[int], bytes], last_stamp: int) -> None:
+        self._connection = connection
+        self._entropy = entropy
+        self.now = now
+        self.last_stamp = last_stamp
+        self.events: list[Event] = []
+        self.alarm = 0
+
+    def one(self, query: str, values: Values = ()) -> Row | None:
+        """The first row, or None."""
+        row: Row | None = self._connection.execute(query, values).fetchone()
+        return row
+
+    def all(self, query: str, values: Values = ()) -> list[Row]:
+        """Every row."""
+        rows: list[Row] = self._connection.execute(query, values).fetchall()
+        return rows
+
+    def run(self, query: str, values: Values = ()) -> int:
+        """Change something; how many rows it was."""
+        self._connection.execute(query, values).fetchall()
+        return self._connection.changes()
+
+    def stamp(self) -> int:
+        """An instant that no record has yet, close to `now`: logs and queue order rely on instants being distinct.
+
+        When the clock was set back by more than a second, the new time counts.
+        """
+        stamp = self.now
+        if stamp <= self.last_stamp < stamp + SECOND:
+            stamp = self.last_stamp + 1
+        self.last_stamp = stamp
+        return stamp
+
+    def new_id(self) -> str:
+        """A fresh random id."""
+        return random_id(self._entropy(16))
+
+    def emit(self, event: Event) -> None:
+        """Tell, once committed, that this happened."""
+        self.events.append(event)
+
+    def due(self, instant: int) -> None:
+        """Ask to be looked at again at this instant (0 asks nothing)."""
+        if instant and (not self.alarm or instant < self.alarm):
+            self.alarm = instant

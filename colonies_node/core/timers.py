@@ -1,0 +1,73 @@
+"""The next instant at which something is due, and doing what is due: deadlines, silent executors, retention.
+
+The node sleeps until `next_due` (or until a commit brings something earlier) and then calls `fire`, which does a bounded
+amount and says when to come back. Nothing here polls: with nothing due, there is no next instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from colonies_node.core.broker import executors as staff
+from colonies_node.core.broker import work
+from colonies_node.core.broker.call import Rules
+from colonies_node.core.model.times import SECOND
+from colonies_node.core.store import executors, processes, retention
+from colonies_node.core.store.transaction import Transaction
+
+BATCH = 500
+"""Deadlines handled in one change; more are due at once and follow in the next, so that callers get their turn between."""
+
+
+@dataclass(slots=True)
+class Sweeps:
+    """When the periodic duties were done last, Unix nanoseconds; silence before `started` is the server's own absence."""
+
+    started: int
+    executors: int = field(default=0)
+    retention: int = field(default=0)
+
+
+def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+    """The next instant (Unix nanoseconds) at which `fire` has something to do; 0 for never."""
+    instants = [processes.next_due(tx), _sweep_due(tx, rules, sweeps, heard)]
+    if rules.retention_policy:
+        period = min(max(rules.retention_policy, 1), rules.cleanup_interval)
+        instants.append(sweeps.retention + period * SECOND)
+    return min((instant for instant in instants if instant), default=0)
+
+
+def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+    """Do what is due at `tx.now`; the next instant, as next_due. `heard` are signs of life not stored yet."""
+    for process in processes.due_to_run(tx, BATCH):
+        work.expire_waiting(tx, process)
+    for process in processes.due_to_finish(tx, BATCH):
+        work.expire_running(tx, process)
+    due = _sweep_due(tx, rules, sweeps, heard)
+    if due and due <= tx.now:
+        _release_silent(tx, rules, sweeps, heard)
+        sweeps.executors = tx.now
+    if rules.retention_policy and sweeps.retention + SECOND <= tx.now:
+        retention.sweep(tx, tx.now - rules.retention_policy * SECOND)
+        sweeps.retention = tx.now
+    return next_due(tx, rules, sweeps, heard)
+
+
+def _sweep_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+    signs = [instant for instant in (executors.oldest_heard(tx), min(heard.values(), default=0)) if instant]
+    if not signs:
+        return 0
+    oldest = min(signs)
+    silent = max(oldest, sweeps.started) + rules.stale_executor_duration * SECOND
+    return max(silent, sweeps.executors + rules.cleanup_interval * SECOND if sweeps.executors else 0)
+
+
+def _release_silent(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> None:
+    for executorid, instant in heard.items():
+        executors.heard(tx, executorid, instant)
+    before = tx.now - rules.stale_executor_duration * SECOND
+    if before < sweeps.started:
+        return
+    for executor in executors.stale(tx, before):
+        staff.unregister(tx, executor)

@@ -1,0 +1,179 @@
+"""The JSON door: `POST /api`, `GET /health`, and the way to everything else (protocol/core.md, section 2).
+
+A thin ASGI app, since it is the hot path: it knows envelopes, signatures and connections, and leaves every decision to the
+service. Every failure is an envelope with a sentence; the reply is text/plain, as all clients expect.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from colonies_node.core import limits
+from colonies_node.core.broker import processes
+from colonies_node.core.broker.call import Call
+from colonies_node.core.broker.table import TABLE, Kind, Row
+from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, TooLarge
+from colonies_node.core.identity import recover
+from colonies_node.core.model.wire import Malformed, encode
+from colonies_node.http import envelope
+from colonies_node.http.service import Service
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_ALLOW_ANY = (b"access-control-allow-origin", b"*")
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"),
+    (b"access-control-allow-headers", b"Origin,Content-Length,Content-Type"),
+    (b"access-control-max-age", b"43200"),
+    _ALLOW_ANY,
+)
+_NO_TYPE = (
+    "invalid rpcMsg.PayloadType: empty (this usually means the client is misconfigured - check that COLONIES_PRVKEY and"
+    " other environment variables are set correctly)"
+)
+
+log = logging.getLogger(__name__)
+
+
+class Gone(Exception):
+    """The client hung up before its request was complete."""
+
+
+class JsonDoor:
+    """The ASGI app. `rest` serves every path that is not ours."""
+
+    def __init__(self, service: Service, rest: App) -> None:
+        self.service = service
+        self.rest = rest
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self.rest(scope, receive, send)
+            return
+        origin = _foreign_origin(scope)
+        method, path = scope["method"], scope["path"]
+        if method == "OPTIONS" and origin:
+            await _respond(send, 204, b"", _PREFLIGHT)
+        elif path == "/api" and method == "POST":
+            await self._api(receive, send, (TEXT, _ALLOW_ANY) if origin else (TEXT,))
+        elif path == "/health" and method == "GET":
+            await _respond(send, 200, b"", (_ALLOW_ANY,) if origin else ())
+        else:
+            await self.rest(scope, receive, send)
+
+    async def _api(self, receive: Receive, send: Send, headers: Any) -> None:
+        try:
+            status, body = 200, await self._reply(await _read_body(receive), receive, send, headers)
+        except Gone:
+            return
+        except ColonyError as refusal:
+            status, body = refusal.status, envelope.failure(refusal)
+        except Exception:
+            log.exception("a request failed")
+            fault = Internal("internal error, see the log of the server")
+            status, body = fault.status, envelope.failure(fault)
+        if body is not None:
+            await _respond(send, status, body, headers)
+
+    async def _reply(self, body: bytes, receive: Receive, send: Send, headers: Any) -> bytes | None:
+        """The body of a success; None when it was sent already. Raises ColonyError."""
+        try:
+            request = envelope.read_request(body)
+        except Malformed as fault:
+            raise BadRequest(str(fault)) from None
+        row = TABLE.get(request.payloadtype)
+        caller = ""
+        if row is None or row.signed:
+            caller = recover(request.payload.encode(), request.signature)
+        if row is None:
+            raise Denied(f"invalid rpcMsg.PayloadType: {request.payloadtype[:256]}" if request.payloadtype else _NO_TYPE)
+        payload = envelope.payload_of(request)
+        if row.kind is Kind.POLL:
+            await self._poll(row, payload, caller, receive, send, headers)
+            return None
+        return envelope.success(*await self.service.answer(row, payload, caller))
+
+    async def _poll(
+        self, row: Row, payload: bytes, caller: str, receive: Receive, send: Send, headers: Any
+    ) -> None:
+        """Assign: wait for work while the client is there. What it cannot be told goes back to the queue."""
+        service = self.service
+        message = service.read_message(row, payload)
+        call = Call(caller, service.rules, service.heard)
+        gone = trio.Event()
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as patience:
+                nursery.start_soon(_watch, receive, gone, patience)
+                try:
+                    process = await service.assign(message, call)
+                except ColonyError as refusal:
+                    await _respond(send, refusal.status, envelope.failure(refusal), headers)
+                else:
+                    with trio.CancelScope(shield=True):
+                        await self._hand_over(row, process, gone, send, headers)
+            nursery.cancel_scope.cancel()
+
+    async def _hand_over(self, row: Row, process: Any, gone: trio.Event, send: Send, headers: Any) -> None:
+        shown = self.service.read(lambda tx: encode(processes.show(tx, process)))
+        # Let the watcher hear of a connection that closed while the commit was on its way. Once the answer is sent, the end
+        # of the exchange reads as a disconnect too, so nothing can be learnt after that.
+        await trio.lowlevel.checkpoint()
+        if gone.is_set():
+            await self.service.take_back(process)
+        else:
+            await _respond(send, 200, envelope.success(row.msgtype, shown), headers)
+
+
+async def _watch(receive: Receive, gone: trio.Event, patience: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+    patience.cancel()
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The request's body. Raises TooLarge over the limit, Gone when the client hangs up."""
+    event = await receive()
+    body: bytes = event.get("body", b"")
+    if event["type"] == "http.request" and not event.get("more_body", False):
+        if len(body) > limits.MAX_BODY:
+            raise _too_large()
+        return body
+    parts, size = [body], len(body)
+    while event["type"] == "http.request" and event.get("more_body", False):
+        event = await receive()
+        parts.append(event.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.MAX_BODY:
+            raise _too_large()
+    if event["type"] == "http.disconnect":
+        raise Gone
+    return b"".join(parts)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The request is larger than {limits.MAX_BODY >> 20} MiB: send it in smaller parts")
+
+
+def _foreign_origin(scope: Any) -> bool:
+    origin = host = b""
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            origin = value
+        elif name == b"host":
+            host = value
+    return bool(origin) and origin not in (b"http://" + host, b"https://" + host)
+
+
+async def _respond(send: Send, status: int, body: bytes, headers: Any) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,197 @@
+"""The composition root: what `serve` and `dev` start, wired together in one place."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from colonies_node import __version__
+from colonies_node.core.broker.call import Rules
+from colonies_node.core.errors import KeyRefused, Refused, SettingRefused, StoreError
+from colonies_node.core.identity import Signer, id_of, is_id, new_private_key
+from colonies_node.core.store import members
+from colonies_node.core.store.sqlite import Store
+from colonies_node.device.executor import execute
+from colonies_node.http.client import Client
+from colonies_node.http.json_door import JsonDoor
+from colonies_node.http.rest import Rest
+from colonies_node.http.server import listen, make_config
+from colonies_node.http.service import Service
+from colonies_node.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def serve(
+    settings: Settings, *, ready: Callable[[str], None] | None = None, stop: trio.Event | None = None
+) -> None:
+    """Be a colony server until cancelled, or until SIGTERM or SIGINT, or until `stop` is set if that is given.
+
+    Then it answers what waits, and closes the store.
+    Calls `ready(url)` once it listens; the server's id is in <data>/server.id. Raises SettingRefused or StoreError with a sentence.
+    """
+    config = make_config(settings.host, settings.port, settings.tls_cert, settings.tls_key)
+    store = Store(settings.data, time.time_ns, settings.durability)
+    try:
+        _claim(store, settings)
+        service = Service(store, _rules(settings), time.time_ns)
+        # Everything made so far lives as long as the node: spare each collection the look at it.
+        gc.collect()
+        gc.freeze()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(service.run)
+            stopped = trio.Event()
+            nursery.start_soon(_heed_stop, service, stopped, stop)
+            async with trio.open_nursery() as listening:
+                port = await listening.start(listen, JsonDoor(service, Rest(service)), config, stopped.wait)
+                service.rules = _rules(settings, port)
+                if ready is not None:
+                    ready(_url(settings, port))
+            nursery.cancel_scope.cancel()
+    except* SettingRefused as refused:
+        raise refused.exceptions[0] from None
+    finally:
+        store.close()
+
+
+def _rules(settings: Settings, port: int | None = None) -> Rules:
+    return Rules(
+        allow_executor_reregister=settings.allow_executor_reregister,
+        stale_executor_duration=settings.stale_executor_duration,
+        cleanup_interval=settings.cleanup_interval,
+        retention_policy=settings.retention_policy if settings.retention else 0,
+        buildversion=__version__,
+        host=settings.host,
+        port=port or settings.port,
+        tls=settings.tls_cert is not None,
+    )
+
+
+def _url(settings: Settings, port: int) -> str:
+    scheme = "https" if settings.tls_cert else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{port}"
+
+
+def _claim(store: Store, settings: Settings) -> None:
+    """Settle who owns the server: as set, as stored, or a key made now and kept in the data folder."""
+    known = store.read(members.server_id)
+    serverid = settings.server_id or known or _own_key(settings.data)
+    if not is_id(serverid):
+        raise SettingRefused(f"the server id must have 64 characters, got {len(serverid)}")
+    if serverid != known:
+        store.write(lambda tx: members.set_server_id(tx, serverid))
+    (settings.data / "server.id").write_text(serverid + "\n")
+
+
+def _own_key(data: Path) -> str:
+    """The id of the key in <data>/server.key, made on the first start, readable by its owner only."""
+    path = data / "server.key"
+    try:
+        if path.exists():
+            return Signer(path.read_text().strip()).id
+        private_key = new_private_key(os.urandom(32))
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(private_key + "\n")
+            file.flush()
+            os.fsync(handle)
+    except OSError as fault:
+        raise StoreError(f"the server's key {path} cannot be used: {fault.strerror}") from None
+    except (KeyRefused, UnicodeDecodeError):
+        raise KeyRefused(f"{path} does not hold a private key: restore it, or give --server-id") from None
+    return Signer(private_key).id
+
+
+async def _heed_stop(service: Service, stopped: trio.Event, stop: trio.Event | None) -> None:
+    await (stop.wait() if stop is not None else _signal())
+    service.close()
+    stopped.set()
+
+
+async def _signal() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping on %s", signal.Signals(number).name)
+            return
+
+
+# -- dev: everything on this machine, under keys that everybody knows ------------------------------------------------
+
+DEV_SERVER_PRVKEY = "fcc79953d8a751bf41db661592dc34d30004b1a651ffa0725b03ac227641499d"
+DEV_COLONY_PRVKEY = "ba949fa134981372d6da62b6a56f336ab4d843b22c02a4257dcf7d0d73097514"
+DEV_PRVKEY = "ddf7f7791208083b6a9ed975a72684f6406a269cfa36f1b1c32045c0a71fff05"
+"""The development keys of the reference (protocol/core.md, section 1): of the server, the colony, the user."""
+
+DEV_NAME = "dev"
+DEV_EXECUTOR = "dev-executor"
+DEV_TYPE = "cli"
+
+
+async def dev(settings: Settings, *, ready: Callable[[str], None], say: Callable[[str], None]) -> None:
+    """Be a server with the colony and user `dev` and a shell executor, until SIGTERM or SIGINT.
+
+    Calls `ready(url)` once there is a colony to use; `say` gets what the executor tells. Raises SettingRefused if the
+    data folder belongs to another server: that one would be handed to everybody.
+    """
+    owner = id_of(DEV_SERVER_PRVKEY)
+    _refuse_foreign_data(settings.data, owner)
+    stop_server, stop_executor = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        send, listening = trio.open_memory_channel[str](1)
+        server = partial(serve, replace(settings, server_id=owner), ready=send.send_nowait, stop=stop_server)
+        nursery.start_soon(server)
+        url = await listening.receive()
+        await _furnish(url)
+        executor = replace(
+            settings,
+            data=settings.data / "executor",
+            server_host=settings.host,
+            server_port=int(url.rpartition(":")[2]),
+            colony_name=DEV_NAME,
+            colony_prvkey=DEV_COLONY_PRVKEY,
+            executor_name=DEV_EXECUTOR,
+            executor_type=DEV_TYPE,
+            shell=True,
+        )
+        async with trio.open_nursery() as working:
+            working.start_soon(partial(execute, executor, say=say, stop=stop_executor))
+            ready(url)
+            await _signal()
+            stop_executor.set()
+        stop_server.set()
+
+
+def _refuse_foreign_data(data: Path, owner: str) -> None:
+    path = data / "server.id"
+    if path.exists() and path.read_text().strip() != owner:
+        raise SettingRefused(
+            f"{data} belongs to another server, and dev would hand it to keys that everybody knows: "
+            "give --data another folder."
+        )
+
+
+async def _furnish(url: str) -> None:
+    """Add the colony and the user, as any client would, unless they are there."""
+    colony = {"name": DEV_NAME, "colonyid": id_of(DEV_COLONY_PRVKEY)}
+    user = {"colonyname": DEV_NAME, "name": DEV_NAME, "userid": id_of(DEV_PRVKEY), "email": "", "phone": ""}
+    for key, msgtype, record in (
+        (DEV_SERVER_PRVKEY, "addcolonymsg", {"colony": colony}),
+        (DEV_COLONY_PRVKEY, "addusermsg", {"user": user}),
+    ):
+        async with Client(url, key) as client:
+            try:
+                await client.call(msgtype, **record)
+            except Refused as no:
+                if "already exists" not in no.message:
+                    raise
