@@ -1,0 +1,117 @@
+"""Brings outcomes from the disk to the server: first what is left of the log, then the close, oldest process
+first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import trio
+
+from colonies_node.core.errors import LinkDown, Refused
+from colonies_node.device.desk import Desks
+from colonies_node.device.link import Backoff, Caller, is_membership, is_not_ours
+from colonies_node.device.logs import LogQueue
+from colonies_node.device.results import Outcome, Results
+
+AT_ONCE = 8
+"""Results on their way at the same time: enough for a slow link, too few to crowd out the rest."""
+
+
+@dataclass
+class Delivery:
+    """The one place from which processes are closed. `say` tells a person what was refused."""
+
+    client: Caller
+    results: Results
+    desks: Desks
+    say: Callable[[str], None]
+    backoff: Backoff = field(default_factory=Backoff)
+    _fresh: trio.Event = field(default_factory=trio.Event, init=False)
+    _empty: trio.Event = field(default_factory=trio.Event, init=False)
+
+    async def hand_in(self, outcome: Outcome) -> None:
+        """Take an outcome: it is on disk when this returns, and will be brought to the server."""
+        await trio.to_thread.run_sync(self.results.write, outcome)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again at what waits."""
+        if self._empty.is_set():
+            self._empty = trio.Event()
+        self._fresh.set()
+
+    async def emptied(self) -> None:
+        """Wait until nothing waits any more."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Deliver what waits, and what is handed in, until cancelled. A lost link is tried again for ever."""
+        while True:
+            self._fresh = trio.Event()
+            if not await self.deliver_waiting():
+                await trio.sleep(self.backoff.pause())
+                continue
+            self.backoff.reset()
+            if not self._fresh.is_set():
+                self._empty.set()
+            await self._fresh.wait()
+
+    async def deliver_waiting(self) -> bool:
+        """Try all that wait once; whether the server has, or has refused for good, every one of them."""
+        room = trio.CapacityLimiter(AT_ONCE)
+        done: list[bool] = []
+        async with trio.open_nursery() as nursery:
+
+            async def one(outcome: Outcome) -> None:
+                async with room:
+                    try:
+                        done.append(await self._deliver(outcome))
+                    except LinkDown:
+                        done.append(False)
+                        nursery.cancel_scope.cancel()  # the others would only wait for the same silence
+
+            for outcome in self.results.waiting():
+                nursery.start_soon(one, outcome)
+                await trio.lowlevel.checkpoint()  # starts them in this order, which is that of their ends
+        return all(done)
+
+    async def _deliver(self, outcome: Outcome) -> bool:
+        """Bring one outcome to the server; False if it has to be tried again later."""
+        try:
+            await self._rest_of_log(outcome.processid)
+            msgtype, fields = outcome.message
+            await self.client.call(msgtype, **fields)
+        except Refused as no:
+            if is_not_ours(no):
+                self._give_up(outcome, no)
+                return True
+            if is_membership(no) or no.status not in (400, 413):
+                return False
+            if outcome.successful:
+                error = f"The server refused the output: {no.message}"
+                await self.hand_in(replace(outcome, successful=False, out=[], errors=[error], ended=time.time_ns()))
+                return False
+            self._give_up(outcome, no)
+            return True
+        self.desks.clear(outcome.processid)
+        self.results.remove(outcome.processid)
+        return True
+
+    async def _rest_of_log(self, processid: str) -> None:
+        queue = LogQueue(self.desks.log(processid))
+        while (message := queue.oldest()) is not None:
+            try:
+                await self.client.call("addlogmsg", processid=processid, message=message)
+            except Refused as no:
+                if is_membership(no) or no.status >= 500:
+                    raise
+            queue.confirm()
+
+    def _give_up(self, outcome: Outcome, no: Refused) -> None:
+        kept = self.results.set_aside(outcome, no.message)
+        if is_not_ours(no):
+            self.desks.clear(outcome.processid)  # else the folder stays: without it the process would be run again
+        self.say(f"The result of process {outcome.processid} was refused: {no.message}. It is kept in {kept}.")

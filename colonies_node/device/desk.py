@@ -1,0 +1,66 @@
+"""The folders of processes: each has its own, with the files it works on, its waiting log and its errands.
+
+    <data>/work/<processid>/files/   where the program runs
+                            log/     messages that wait for the link
+                            *.json   what a Python function was called with and what it gave back
+    <data>/kept/<processid>/         the same after delivery, with --keep-work
+
+The folder of a process is made before anything of it is started. So a process that is ours and has no folder
+has never run.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def is_process_id(text: object) -> bool:
+    """Whether the text has the form of a process id, and so may become the name of a folder."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+@dataclass(frozen=True)
+class Desks:
+    """All folders below the data folder."""
+
+    data: Path
+    keep: bool = False
+
+    def folder(self, processid: str) -> Path:
+        """The folder of a process."""
+        return self.data / "work" / processid
+
+    def files(self, processid: str) -> Path:
+        """Where its program runs."""
+        return self.folder(processid) / "files"
+
+    def log(self, processid: str) -> Path:
+        """Where its log waits."""
+        return self.folder(processid) / "log"
+
+    def set_up(self, processid: str) -> None:
+        """Make the folder; FileExistsError if the process has been here before."""
+        folder = self.folder(processid)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        self.files(processid).mkdir()
+
+    def clear(self, processid: str) -> None:
+        """Put the folder away: removed, or kept if that was asked for."""
+        folder = self.folder(processid)
+        if self.keep and folder.exists():
+            kept = self.data / "kept" / processid
+            kept.parent.mkdir(exist_ok=True)
+            shutil.rmtree(kept, ignore_errors=True)
+            folder.replace(kept)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def occupied(self) -> Iterator[str]:
+        """The ids of all processes that have a folder."""
+        work = self.data / "work"
+        if work.exists():
+            yield from sorted(path.name for path in work.iterdir() if is_process_id(path.name))

@@ -1,0 +1,64 @@
+"""What a former life of the executor left behind when it ended without warning.
+
+Its programs have died with it (see `supervisor.py`) unless their supervisors were killed too; those that
+still run are found by the COLONIES_PROCESS_ID in their environment, which no unrelated program has, and
+killed. A result on disk is delivered. A process that was started and has no result fails with a sentence:
+running it again could do its work twice, and leaving it would let it count as running for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from colonies_node.device.desk import Desks
+from colonies_node.device.results import Outcome, Results
+
+RESTARTED = "The executor restarted while the process ran."
+
+
+def settle(desks: Desks, results: Results, say: Callable[[str], None]) -> None:
+    """Kill what still runs of a former life, and give every process that it left without a result one."""
+    occupied = list(desks.occupied())
+    for pid in kill_survivors(occupied):
+        say(f"Killed process {pid} of this machine, which a former life of this executor had left running.")
+    for processid in occupied:
+        if not results.path(processid).exists():
+            say(f"Process {processid} was running when this executor ended; it is reported as failed.")
+            results.write(Outcome(processid, time.time_ns(), False, errors=[RESTARTED]))
+
+
+def kill_survivors(processids: Collection[str]) -> list[int]:
+    """Kill every program of this machine that was started for one of the processes; their pids."""
+    marks = {f"COLONIES_PROCESS_ID={processid}".encode() for processid in processids}
+    if not marks:
+        return []
+    return [pid for pid in _pids() if _kill_if_marked(pid, marks)]
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _kill_if_marked(pid: int, marks: set[bytes]) -> bool:
+    """Kill a program if its environment has one of the marks. The descriptor keeps its number from meaning
+    another.
+    """
+    if pid == os.getpid():
+        return False
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:  # it has ended
+        return False
+    try:
+        if marks.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        return True
+    except OSError:  # another user's, or it has ended
+        return False
+    finally:
+        os.close(handle)

@@ -1,0 +1,185 @@
+"""Asks the server for work whenever a slot is free, and gives each process it gets a life of its own.
+
+There is one question under way at a time, however many slots are free. An answer can get lost on a bad link,
+and then a process is assigned to us without our knowing. So after every lost answer, and at the start, we ask
+what is running in our name; what has no folder here has never been started, and is started then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from colonies_node.core.errors import LinkDown, Refused
+from colonies_node.device.desk import is_process_id
+from colonies_node.device.link import Backoff, is_membership
+from colonies_node.device.registration import Registration, State
+from colonies_node.device.work import RUNNING, Why, Work, Workshop
+
+HISTORY_S = 366 * 86_400
+"""How old a submission may be that we still ask about."""
+
+AT_LEAST_S = 1.0
+"""An empty answer that came sooner than this was no long poll: the next question waits."""
+
+
+@dataclass
+class Slots:
+    """As many processes at a time as there are slots."""
+
+    shop: Workshop
+    registration: Registration
+    parallel: int
+    poll_timeout: int
+    say: Callable[[str], None]
+    backoff: Backoff = field(default_factory=Backoff)
+    working: dict[str, Work] = field(default_factory=dict, init=False)
+    asking: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
+    _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
+    _unsure: bool = field(default=True, init=False)
+    _down: bool = field(default=False, init=False)
+
+    async def run(self) -> None:
+        """Join the colony, then take and do work until `asking` is cancelled.
+
+        What was taken is done to its end nevertheless: this returns when the last process has handed in its
+        outcome.
+        """
+        free = trio.Semaphore(self.parallel)
+        async with trio.open_nursery() as nursery:
+            with self.asking:
+                await self.registration.join()
+                self.say(self._ready())
+                while True:
+                    await free.acquire()
+                    work = Work(self.shop, await self._next())
+                    self.working[work.processid] = work
+                    nursery.start_soon(self._do, work, free)
+
+    def _ready(self) -> str:
+        here = self.registration
+        slots = "1 slot" if self.parallel == 1 else f"{self.parallel} slots"
+        who = f"executor {here.name} of type {here.type} in colony {here.colony}"
+        return f"ready: {who}, {slots}, id {here.executorid}"
+
+    def end_all(self, why: Why, *, at_once: bool = False) -> None:
+        """End every process that runs here."""
+        for work in list(self.working.values()):
+            work.end(why, at_once=at_once)
+
+    async def _do(self, work: Work, free: trio.Semaphore) -> None:
+        try:
+            await work.run()
+        finally:
+            del self.working[work.processid]
+            work.done.set()
+            free.release()
+
+    async def _next(self) -> Mapping[str, Any]:
+        """The next process to start: one that was assigned without our knowing, or a new one."""
+        while True:
+            try:
+                if self._unsure:
+                    await self._look_for_lost()
+                    self._unsure = False
+                if self._waiting:
+                    return self._waiting.popleft()
+                if (process := await self._ask()) is not None and await self._make_way(process):
+                    return process
+            except LinkDown as fault:
+                self._unsure = True
+                self._link_is(False, f"The link to the server is down ({fault}); what runs goes on.")
+                await trio.sleep(self.backoff.pause())
+            except Refused as no:
+                await self._mend(no)
+
+    async def _ask(self) -> Mapping[str, Any] | None:
+        """Wait at the server for a process; None if there was none, which is no reason to pause."""
+        asked = trio.current_time()
+        try:
+            process = await self.shop.client.call(
+                "assignprocessmsg",
+                colonyname=self.registration.colony,
+                timeout=self.poll_timeout,
+                availablecpu="",
+                availablemem="",
+                _timeout=self.poll_timeout + 15.0,
+            )
+        except Refused as no:
+            if no.status not in (404, 408) or trio.current_time() - asked < AT_LEAST_S:
+                raise
+            process = None
+        self.backoff.reset()
+        self._link_is(True, "The link to the server is back.")
+        return process  # type: ignore[no-any-return]
+
+    async def _make_way(self, process: Mapping[str, Any]) -> bool:
+        """Whether to start a process that was just assigned; ends an earlier run of it first.
+
+        A process comes back to us when the server has given it out again: after its deadline, or after it
+        took us for gone. If the earlier run has a result on its way, that is the result.
+        """
+        processid = process["processid"]
+        if not self._has_id(process):
+            return False
+        if earlier := self.working.get(processid):
+            earlier.end(Why.LOST)
+            await earlier.done.wait()
+        if self.shop.delivery.results.path(processid).exists():
+            self.shop.delivery.wake()
+            return False
+        self.shop.desks.clear(processid)
+        return True
+
+    async def _mend(self, no: Refused) -> None:
+        """Do what a refusal calls for: register again, or wait a little."""
+        if is_membership(no) or (no.status == 500 and "executor not found" in no.message):
+            self.say(f"The server does not take this executor's word any more ({no.message}); joining again.")
+            await self._drop_what_was_given_away()
+            await self.registration.join()
+            self._unsure = True
+        elif no.status not in (404, 408):
+            self.say(f"The server gives no work: {no.message}. Trying again.")
+        await trio.sleep(self.backoff.pause())
+
+    async def _drop_what_was_given_away(self) -> None:
+        """A removed executor's processes are waiting for others again: ours must not run beside them."""
+        try:
+            state = await self.registration.state()
+        except (LinkDown, Refused):
+            return
+        if state is State.UNREGISTERED:
+            self.end_all(Why.LOST)
+
+    async def _look_for_lost(self) -> None:
+        listed = await self.shop.client.call(
+            "getprocesshistmsg",
+            colonyname=self.registration.colony,
+            executorid=self.shop.executorid,
+            seconds=HISTORY_S,
+            state=RUNNING,
+        )
+        known = {process["processid"] for process in self._waiting}
+        for process in listed or []:
+            if process["processid"] not in known and self._is_startable(process):
+                self._waiting.append(process)
+
+    def _is_startable(self, process: Mapping[str, Any]) -> bool:
+        """Whether it has never been started here: a process's folder is made before its program starts."""
+        return self._has_id(process) and not self.shop.desks.folder(process["processid"]).exists()
+
+    def _has_id(self, process: Mapping[str, Any]) -> bool:
+        if is_process_id(process["processid"]):
+            return True
+        shown = str(process["processid"])[:80]
+        self.say(f"The server sent a process whose id is none: {shown!r}. It is left alone.")
+        return False
+
+    def _link_is(self, up: bool, words: str) -> None:
+        if up == self._down:
+            self._down = not up
+            self.say(words)

@@ -1,0 +1,194 @@
+"""The life of one process on this machine: its folder, its program, its log, its end, and the outcome that is
+handed in.
+
+A process ends in one of four ways. Its program ends: success or failure, as the runner reads it. Its time is
+over: the program is ended and nothing is handed in, because the server applies the same deadline and then
+retries or fails it itself; a failure from here would take the retries away. It is not ours any more
+(cancelled, removed, given to another): the program is ended and nothing is handed in. The executor stops: the
+program is ended and the process fails with a sentence that says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol, Self
+
+import trio
+
+from colonies_node.core.errors import BadRequest, LinkDown, Refused
+from colonies_node.device.delivery import Delivery
+from colonies_node.device.desk import Desks
+from colonies_node.device.environment import wanted
+from colonies_node.device.link import Caller, is_gone
+from colonies_node.device.logs import LogQueue, LogStream
+from colonies_node.device.results import Outcome
+from colonies_node.device.runners import Errand, Runner, Written, choose
+from colonies_node.device.supervised import Ended, Program, Running
+
+GRACE_S = 5.0
+"""Seconds between asking a process group to end and killing it."""
+
+LOOK_S = 5.0
+"""Seconds between two looks at whether a running process is still ours: how late a cancel is noticed."""
+
+LAST_WORDS_S = 2.0
+"""Seconds to wait for the end of the output, and for a log message under way, once the program has ended."""
+
+STOPPED = "The executor stopped before the process finished."
+RUNNING = 1  # state of a process (protocol/core.md 3.5)
+
+
+class Why(Enum):
+    """Why a program is ended from outside."""
+
+    DEADLINE = "its time is over"
+    LOST = "it is no longer ours"
+    STOPPING = "the executor stops"
+
+
+class Started(Protocol):
+    """A started program, as `supervised.Running` is one."""
+
+    stdout: trio.abc.ReceiveStream
+    stderr: trio.abc.ReceiveStream
+
+    async def terminate(self) -> None: ...
+    async def kill(self) -> None: ...
+    async def wait(self) -> Ended: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+@dataclass
+class Workshop:
+    """What every process of this executor has in common."""
+
+    client: Caller
+    desks: Desks
+    delivery: Delivery
+    runners: Sequence[Runner]
+    names: Sequence[str]
+    """What is offered, for the sentence that refuses the rest."""
+    env: Mapping[str, str]
+    """What every program's environment starts from."""
+    executorid: str
+    say: Callable[[str], None]
+    start: Callable[[Program, Mapping[str, str]], Awaitable[Started]] = Running.start
+
+
+@dataclass
+class Work:
+    """One process that is assigned to us, from its assignment until its outcome is handed in."""
+
+    shop: Workshop
+    process: Mapping[str, Any]
+    done: trio.Event = field(default_factory=trio.Event, init=False)
+    _why: Why | None = field(default=None, init=False)
+    _ending: trio.Event = field(default_factory=trio.Event, init=False)
+    _hurry: trio.Event = field(default_factory=trio.Event, init=False)
+    _doubt: trio.Event = field(default_factory=trio.Event, init=False)
+
+    @property
+    def processid(self) -> str:
+        """The id of the process."""
+        return str(self.process["processid"])
+
+    def end(self, why: Why, *, at_once: bool = False) -> None:
+        """End the program: politely first, or at once. The first reason given counts."""
+        self._why = self._why or why
+        self._ending.set()
+        if at_once:
+            self._hurry.set()
+
+    async def run(self) -> None:
+        """Live the life of the process. When this returns its outcome is on disk, or there is none."""
+        self.shop.desks.set_up(self.processid)
+        log = LogStream(LogQueue(self.shop.desks.log(self.processid)), self._send_log, self._doubt.set)
+        try:
+            out = await self._result(log)
+            outcome = Outcome(self.processid, time.time_ns(), True, out=out)
+        except BadRequest as no:
+            outcome = Outcome(self.processid, time.time_ns(), False, errors=[no.message])
+        except OSError as fault:
+            error = f"The executor could not run the process: {fault.strerror or fault}."
+            outcome = Outcome(self.processid, time.time_ns(), False, errors=[error])
+        if self._why in (Why.DEADLINE, Why.LOST):
+            self.shop.say(f"Process {self.processid} was ended: {self._why.value}.")
+            self.shop.desks.clear(self.processid)
+            return
+        log.queue.save()
+        await self.shop.delivery.hand_in(outcome)
+
+    async def _result(self, log: LogStream) -> list[Any]:
+        """The output; BadRequest with a sentence for every way to fail."""
+        spec = self.process["spec"]
+        runner = choose(self.shop.runners, spec["funcname"], self.shop.names)
+        folder = self.shop.desks.folder(self.processid)
+        identity = {"COLONIES_PROCESS_ID": self.processid}
+        errand = Errand(self.processid, spec, folder, {**self.shop.env, **identity}, wanted(spec.get("env")))
+        program = runner.prepare(errand)
+        written = Written()
+        ended = await self._live(program, identity, log, written)
+        if self._why is not None:
+            raise BadRequest(STOPPED)
+        return runner.output(errand, ended, written)
+
+    async def _live(self, program: Program, marker: Mapping[str, str], log: LogStream, written: Written) -> Ended:
+        """Start the program and stay with it until it, and all it started, has ended."""
+        async with await self.shop.start(program, marker) as running, trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_when_asked, running)
+            nursery.start_soon(self._keep_time)
+            nursery.start_soon(self._keep_looking)
+            nursery.start_soon(log.run)
+            async with trio.open_nursery() as readers:
+                readers.start_soon(log.read, running.stdout, written.out.feed)
+                readers.start_soon(log.read, running.stderr, written.err.feed)
+                ended = await running.wait()
+                readers.cancel_scope.deadline = trio.current_time() + LAST_WORDS_S
+            await log.settle(LAST_WORDS_S)
+            nursery.cancel_scope.cancel()
+        return ended
+
+    async def _end_when_asked(self, running: Started) -> None:
+        await self._ending.wait()
+        await running.terminate()
+        with trio.move_on_after(GRACE_S):
+            await self._hurry.wait()
+        await running.kill()
+
+    async def _keep_time(self) -> None:
+        """End the program when its time is over, by our own clock: the link may be down, the server's clock
+        differ.
+        """
+        seconds = self.process["spec"].get("maxexectime") or 0
+        if seconds > 0:
+            await trio.sleep(seconds)
+            self.end(Why.DEADLINE)
+
+    async def _keep_looking(self) -> None:
+        """Look now and then, and at once after a refusal, whether the process is still ours."""
+        while True:
+            with trio.move_on_after(LOOK_S):
+                await self._doubt.wait()
+            doubted, self._doubt = self._doubt.is_set(), trio.Event()
+            if not await self._is_ours():
+                self.end(Why.LOST)
+                return
+            if doubted:
+                await trio.sleep(LOOK_S)  # a server that contradicts itself must not be asked without pause
+
+    async def _is_ours(self) -> bool:
+        """Whether the server still counts the process as running here; without an answer we go on."""
+        try:
+            seen = await self.shop.client.call("getprocessmsg", processid=self.processid)
+        except LinkDown:
+            return True
+        except Refused as no:
+            return not is_gone(no)
+        return bool(seen["state"] == RUNNING and seen["assignedexecutorid"] == self.shop.executorid)
+
+    async def _send_log(self, message: str) -> None:
+        await self.shop.client.call("addlogmsg", processid=self.processid, message=message)
