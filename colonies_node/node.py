@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -37,7 +38,8 @@ async def serve(
     """Be a colony server until cancelled, or until SIGTERM or SIGINT, or until `stop` is set if that is given.
 
     Then it answers what waits, and closes the store.
-    Calls `ready(url)` once it listens; the server's id is in <data>/server.id. Raises SettingRefused or StoreError with a sentence.
+    Calls `ready(url)` once it listens; the server's id is in <data>/server.id. Raises
+    SettingRefused or StoreError with a sentence.
     """
     config = make_config(settings.host, settings.port, settings.tls_cert, settings.tls_key)
     store = Store(settings.data, time.time_ns, settings.durability)
@@ -183,8 +185,8 @@ def _refuse_foreign_data(data: Path, owner: str) -> None:
 
 async def _furnish(url: str) -> None:
     """Add the colony and the user, as any client would, unless they are there."""
-    colony = {"name": DEV_NAME, "colonyid": id_of(DEV_COLONY_PRVKEY)}
-    user = {"colonyname": DEV_NAME, "name": DEV_NAME, "userid": id_of(DEV_PRVKEY), "email": "", "phone": ""}
+    colony: Any = {"name": DEV_NAME, "colonyid": id_of(DEV_COLONY_PRVKEY)}
+    user: Any = {"colonyname": DEV_NAME, "name": DEV_NAME, "userid": id_of(DEV_PRVKEY), "email": "", "phone": ""}
     for key, msgtype, record in (
         (DEV_SERVER_PRVKEY, "addcolonymsg", {"colony": colony}),
         (DEV_COLONY_PRVKEY, "addusermsg", {"user": user}),

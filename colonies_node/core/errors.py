@@ -20,8 +20,9 @@
     ├── KeyRefused          a private key, or its file, cannot be used
     └── SettingRefused      a flag, variable or line of node.toml cannot be used
 
-`status` is what goes on the wire (HTTP status and failure status alike). The reference answers some "not found" cases with
-500; such a call site passes the status it needs. `code` is stable: programs may compare it, people read the message.
+`status` is what goes on the wire (HTTP status and failure status alike). The reference answers some "not found" cases
+with 500; such a call site passes the status it needs. `code` is stable: programs may compare it, people read the
+message.
 """
 
 from __future__ import annotations

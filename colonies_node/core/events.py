@@ -1,8 +1,8 @@
 """What happened, as values, and who waits for work.
 
-Events are collected while a change is made and told only after its commit. `WaitingRoom` keeps the executors that wait in a
-long poll; it wakes one that may take what became free, and nobody else. It knows no event loop: a waiter brings the function
-that wakes it.
+Events are collected while a change is made and told only after its commit. `WaitingRoom` keeps the executors that
+wait in a long poll; it wakes one that may take what became free, and nobody else. It knows no event loop: a waiter
+brings the function that wakes it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Keys, ids and recoverable signatures, exactly as every Colonies client computes them (protocol/core.md, section 1).
 
-A private key is 64 hex characters. Its id is the SHA3-256 of the *hex text* of the uncompressed public key. What is signed
-is the SHA3-256 of the *base64 text* of a payload; the signature is r ‖ s ‖ v in hex, and whoever verifies it recovers the
-signer's public key, and so the id, from it. No key and no id ever travels.
+A private key is 64 hex characters. Its id is the SHA3-256 of the *hex text* of the uncompressed public key. What is
+signed is the SHA3-256 of the *base64 text* of a payload; the signature is r ‖ s ‖ v in hex, and whoever verifies it
+recovers the signer's public key, and so the id, from it. No key and no id ever travels.
 """
 
 from __future__ import annotations

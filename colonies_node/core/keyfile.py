@@ -91,9 +91,7 @@ def unseal(text: str, passphrase: str) -> str:
     cost = _Cost(int(form["log_n"]), int(form["r"]), int(form["p"]))
     if (128 * cost.r << cost.log_n) > _MAX_MEMORY or (cost.r * cost.p << cost.log_n) > _MAX_WORK:
         raise KeyRefused("The encrypted key asks for more memory or time than any key of ours needs.")
-    cipher = _cipher(
-        passphrase, bytes.fromhex(form["salt"]), bytes.fromhex(form["nonce"]), cost, form["head"]
-    )
+    cipher = _cipher(passphrase, bytes.fromhex(form["salt"]), bytes.fromhex(form["nonce"]), cost, form["head"])
     sealed = bytes.fromhex(form["sealed"])
     try:
         private_key = cipher.decrypt_and_verify(sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]).hex()

@@ -1,4 +1,5 @@
-"""Every bound in one place, each with the reason for its number. What is over a bound gets a sentence and changes nothing."""
+"""Every bound in one place, each with the reason for its number. What is over a bound gets a sentence and changes
+nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ CHECKPOINT_PAGES: Final = 2_000
 """Pages of write-ahead log (4 KiB each) after which it is folded into the database in the background."""
 
 CHECKPOINT_NOW_PAGES: Final = 16_000
-"""Pages after which the fold happens at once, so that the log cannot outgrow a small card under constant load (64 MB)."""
+"""Pages after which the fold happens at once, so that the log cannot outgrow a small card under constant load (64
+MB)."""
 
 CACHE_KIB: Final = 8 * 1024
 """SQLite's page cache per connection: two connections and the interpreter fit the memory of the smallest Pi."""

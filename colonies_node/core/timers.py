@@ -1,7 +1,7 @@
 """The next instant at which something is due, and doing what is due: deadlines, silent executors, retention.
 
-The node sleeps until `next_due` (or until a commit brings something earlier) and then calls `fire`, which does a bounded
-amount and says when to come back. Nothing here polls: with nothing due, there is no next instant.
+The node sleeps until `next_due` (or until a commit brings something earlier) and then calls `fire`, which does a
+bounded amount and says when to come back. Nothing here polls: with nothing due, there is no next instant.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from colonies_node.core.store import executors, processes, retention
 from colonies_node.core.store.transaction import Transaction
 
 BATCH = 500
-"""Deadlines handled in one change; more are due at once and follow in the next, so that callers get their turn between."""
+"""Deadlines handled in one change; more are due at once and follow in the next, so that callers get their turn
+between."""
 
 
 @dataclass(slots=True)
 class Sweeps:
-    """When the periodic duties were done last, Unix nanoseconds; silence before `started` is the server's own absence."""
+    """When the periodic duties were done last, Unix nanoseconds; silence before `started` is the server's own
+    absence."""
 
     started: int
     executors: int = field(default=0)

@@ -1,8 +1,8 @@
 """The envelope of the JSON door (protocol/core.md, section 2): bytes ⇄ (payloadtype, payload, signature or error).
 
-Request: `{"payloadtype", "payload": base64 of JSON, "signature": hex}`. Reply: `{"payloadtype", "payload", "error"}`, where an
-error has payloadtype `error` and the payload `{"status", "message"}`. The signature covers the base64 text as sent, so a
-payload is never re-encoded before it is verified.
+Request: `{"payloadtype", "payload": base64 of JSON, "signature": hex}`. Reply: `{"payloadtype", "payload", "error"}`,
+where an error has payloadtype `error` and the payload `{"status", "message"}`. The signature covers the base64 text
+as sent, so a payload is never re-encoded before it is verified.
 """
 
 from __future__ import annotations

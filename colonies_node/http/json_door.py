@@ -1,7 +1,7 @@
 """The JSON door: `POST /api`, `GET /health`, and the way to everything else (protocol/core.md, section 2).
 
-A thin ASGI app, since it is the hot path: it knows envelopes, signatures and connections, and leaves every decision to the
-service. Every failure is an envelope with a sentence; the reply is text/plain, as all clients expect.
+A thin ASGI app, since it is the hot path: it knows envelopes, signatures and connections, and leaves every decision
+to the service. Every failure is an envelope with a sentence; the reply is text/plain, as all clients expect.
 """
 
 from __future__ import annotations
@@ -94,16 +94,16 @@ class JsonDoor:
         if row is None or row.signed:
             caller = recover(request.payload.encode(), request.signature)
         if row is None:
-            raise Denied(f"invalid rpcMsg.PayloadType: {request.payloadtype[:256]}" if request.payloadtype else _NO_TYPE)
+            raise Denied(
+                f"invalid rpcMsg.PayloadType: {request.payloadtype[:256]}" if request.payloadtype else _NO_TYPE
+            )
         payload = envelope.payload_of(request)
         if row.kind is Kind.POLL:
             await self._poll(row, payload, caller, receive, send, headers)
             return None
         return envelope.success(*await self.service.answer(row, payload, caller))
 
-    async def _poll(
-        self, row: Row, payload: bytes, caller: str, receive: Receive, send: Send, headers: Any
-    ) -> None:
+    async def _poll(self, row: Row, payload: bytes, caller: str, receive: Receive, send: Send, headers: Any) -> None:
         """Assign: wait for work while the client is there. What it cannot be told goes back to the queue."""
         service = self.service
         message = service.read_message(row, payload)
@@ -123,8 +123,8 @@ class JsonDoor:
 
     async def _hand_over(self, row: Row, process: Any, gone: trio.Event, send: Send, headers: Any) -> None:
         shown = self.service.read(lambda tx: encode(processes.show(tx, process)))
-        # Let the watcher hear of a connection that closed while the commit was on its way. Once the answer is sent, the end
-        # of the exchange reads as a disconnect too, so nothing can be learnt after that.
+        # Let the watcher hear of a connection that closed while the commit was on its way. Once the answer is sent,
+        # the end of the exchange reads as a disconnect too, so nothing can be learnt after that.
         await trio.lowlevel.checkpoint()
         if gone.is_set():
             await self.service.take_back(process)

@@ -1,7 +1,7 @@
 """Everything that is not the hot path, served by Quart: today the front page and the answers to unknown paths.
 
-Quart and what it brings cost a third of a second and a dozen megabytes; a node that nobody visits with a browser should not
-pay for it. So the app is made, in a thread, when the first such request comes.
+Quart and what it brings cost a third of a second and a dozen megabytes; a node that nobody visits with a browser
+should not pay for it. So the app is made, in a thread, when the first such request comes.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def _app(service: Service) -> Any:
     @app.get("/")
     async def front_page() -> Response:
         serverid = service.read(members.server_id) or ""
-        page = _PAGE.format(
-            version=html.escape(__version__), serverid=html.escape(serverid), waiting=len(service.room)
-        )
+        page = _PAGE.format(version=html.escape(__version__), serverid=html.escape(serverid), waiting=len(service.room))
         return Response(page, content_type="text/html; charset=utf-8")
 
     @app.errorhandler(404)

@@ -51,9 +51,7 @@ async def listen(
     """Serve `app` until `stop` returns. Tells the port through `task_status`. SettingRefused when it cannot listen."""
     try:
         async with trio.open_nursery() as nursery:
-            addresses = await nursery.start(
-                partial(hypercorn_serve, app, config, shutdown_trigger=stop, mode="asgi")
-            )
+            addresses = await nursery.start(partial(hypercorn_serve, app, config, shutdown_trigger=stop, mode="asgi"))
             task_status.started(int(addresses[0].rsplit(":", 1)[1]))
     except* OSError as faults:
         fault = faults.exceptions[0]

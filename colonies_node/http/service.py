@@ -7,9 +7,9 @@ A door hands in (message type, payload, caller) and gets (reply type, payload) b
     write    joins the next commit; answered when it is on disk
     poll     assign: look, else wait until a commit brings something that this executor may take
 
-Events are told after the commit that made them: a process that waits wakes one executor that may take it, which passes the
-offer on when it turns out that it cannot. A wake-up cannot be lost: whoever waits has entered the waiting room *before* it
-looked for the last time.
+Events are told after the commit that made them: a process that waits wakes one executor that may take it, which
+passes the offer on when it turns out that it cannot. A wake-up cannot be lost: whoever waits has entered the waiting
+room *before* it looked for the last time.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Service:
         self._folding = False
         self._scans = trio.CapacityLimiter(2)
 
-    # -- what the doors call -------------------------------------------------------------------------------------------
+    # -- what the doors call -----------------------------------------------------------------------------------------
 
     async def answer(self, row: Row, payload: bytes, caller: str) -> tuple[str, bytes]:
         """(reply type, encoded reply) to a message. Raises ColonyError to refuse; nothing was changed then."""
-        message = self.read_message(row, payload)
+        message: Any = self.read_message(row, payload)
         call = Call(caller, self.rules, self.heard)
         if row.kind is Kind.POLL:
             process = await self.assign(message, call)
@@ -118,7 +118,7 @@ class Service:
         if call.executor is not None:
             self.heard[call.executor.executorid] = self.clock()
 
-    # -- ways to the store ----------------------------------------------------------------------------------------------
+    # -- ways to the store -------------------------------------------------------------------------------------------
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         """What `look` finds, at once."""
@@ -155,13 +155,13 @@ class Service:
         value: T = job.outcome.value
         return value
 
-    # -- assign -----------------------------------------------------------------------------------------------------------
+    # -- assign ------------------------------------------------------------------------------------------------------
 
     async def assign(self, message: AssignProcess, call: Call) -> ProcessRow:
         """The process that the caller runs from now on; waits for one as long as the message says.
 
-        Raises NotFound when none came, TimedOut or Unavailable while the colony is paused. A caller that is cancelled has
-        nothing assigned, unless this has returned: then give it back with `take_back`.
+        Raises NotFound when none came, TimedOut or Unavailable while the colony is paused. A caller that is cancelled
+        has nothing assigned, unless this has returned: then give it back with `take_back`.
         """
         executor, cpu, mem = self.read(lambda tx: _applicant(tx, message, call))
         self._note_heard(call)
@@ -174,6 +174,8 @@ class Service:
             cpu,
             mem,
         )
+        look = functools.partial(_look, message=message, call=call, cpu=cpu, mem=mem)
+        take = functools.partial(_take, message=message, call=call, cpu=cpu, mem=mem)
         taken: ProcessRow | None = None
         offers: list[ProcessRow] = []
         patience = min(message.timeout, limits.MAX_LONG_POLL_S) if message.timeout > 0 else float("inf")
@@ -182,10 +184,10 @@ class Service:
                 while True:
                     arrived = trio.Event()
                     self.room.enter(waiter, arrived.set)
-                    paused, seq = self.read(lambda tx: _look(tx, message, call, cpu, mem))
+                    paused, seq = self.read(look)
                     if seq is not None:
                         self.room.leave(waiter)
-                        taken = await self.write(lambda tx: _take(tx, message, call, cpu, mem))
+                        taken = await self.write(take)
                         if taken is not None:
                             return taken
                         continue
@@ -222,7 +224,7 @@ class Service:
         if process.state == ProcessState.WAITING and not process.waitforparents:
             self.room.offer(process)
 
-    # -- what runs beside ---------------------------------------------------------------------------------------------------
+    # -- what runs beside --------------------------------------------------------------------------------------------
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit, ring the alarm and fold the log, until cancelled."""
@@ -322,7 +324,9 @@ def _applicant(tx: Transaction, message: AssignProcess, call: Call) -> tuple[Exe
     return call.executor, cpu, mem
 
 
-def _look(tx: Transaction, message: AssignProcess, call: Call, cpu: int | None, mem: int | None) -> tuple[bool, int | None]:
+def _look(
+    tx: Transaction, message: AssignProcess, call: Call, cpu: int | None, mem: int | None
+) -> tuple[bool, int | None]:
     """(paused, next process) for the caller, who must still be a member: it may have been removed while it waited."""
     access.require_member(tx, call, message.colonyname)
     if members.paused(tx, message.colonyname):

@@ -1,8 +1,8 @@
 """Who may call: one function per right. Each looks up what it must, raises Denied (or what clients know), else returns.
 
-The rights, from protocol/core.md: the server's owner (S), a colony's owner (O), a member that is an approved executor or a user
-(A), a member in any state (m), anyone. Some requests name a thing first (a process, an executor) and the right is one in
-that thing's colony; the lookup and its text then come before the right.
+The rights, from protocol/core.md: the server's owner (S), a colony's owner (O), a member that is an approved executor
+or a user (A), a member in any state (m), anyone. Some requests name a thing first (a process, an executor) and the
+right is one in that thing's colony; the lookup and its text then come before the right.
 """
 
 from __future__ import annotations

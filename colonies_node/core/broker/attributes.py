@@ -32,7 +32,8 @@ def add(tx: Transaction, message: m.AddAttribute, call: Call) -> Attribute:
         raise Denied("Failed to add attribute, process is not running")
     if process.assignedexecutorid != call.caller:
         raise Denied(
-            f"Failed to add attribute, only executor with id <{process.assignedexecutorid}> is allowed to set attributes"
+            f"Failed to add attribute, only executor with id <{process.assignedexecutorid}>"
+            " is allowed to set attributes"
         )
     attribute = Attribute(
         attributeid=attribute_id(given.targetid, given.key, given.attributetype),

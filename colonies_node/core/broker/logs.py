@@ -16,9 +16,7 @@ from colonies_node.core.store.transaction import Transaction
 
 def _check_message(message: str) -> None:
     if len(message) > limits.MAX_LOG_MESSAGE:
-        raise BadRequest(
-            f"A log message must have at most {limits.MAX_LOG_MESSAGE} characters, got {len(message)}: send it in pieces"
-        )
+        raise BadRequest(f"A log message must have at most {limits.MAX_LOG_MESSAGE} characters: send it in pieces")
 
 
 def add(tx: Transaction, message: m.AddLog, call: Call) -> Done:

@@ -13,9 +13,10 @@ from colonies_node.core.store.transaction import Transaction
 
 
 def check_name(kind: str, name: str) -> None:
-    """BadRequest for a name that could not be read back (a colon separates names in other nodes' stores) or is too long."""
+    """BadRequest for a name that could not be read back (a colon separates names in other nodes' stores) or is too
+    long."""
     if ":" in name:
-        raise BadRequest(f"The name of {kind} must not contain a colon, got <{name[:limits.MAX_NAME]}>")
+        raise BadRequest(f"The name of {kind} must not contain a colon, got <{name[: limits.MAX_NAME]}>")
     if len(name) > limits.MAX_NAME:
         raise BadRequest(f"The name of {kind} must have at most {limits.MAX_NAME} characters, got {len(name)}")
 
@@ -189,7 +190,8 @@ def change_colony_id(tx: Transaction, message: m.ChangeColonyId, call: Call) -> 
 
 
 def check_server_id(message: m.ChangeServerId) -> None:
-    """The request must carry an id. A shorter one would lock every owner out, so its length is checked here as elsewhere."""
+    """The request must carry an id. A shorter one would lock every owner out, so its length is checked here as
+    elsewhere."""
     if not message.serverid:
         raise BadRequest("Failed to change colony Id, colony Id is empty")
     if not is_id(message.serverid):

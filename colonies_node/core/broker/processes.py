@@ -119,7 +119,9 @@ def _check_bounds(spec: FunctionSpec, conditions: Conditions) -> None:
     names = (spec.funcname, spec.nodename, spec.label, conditions.executortype, conditions.locationname)
     for name in (*names, *(conditions.executornames or ())):
         if len(name) > limits.MAX_NAME:
-            raise BadRequest(f"A name in a function spec must have at most {limits.MAX_NAME} characters, got {len(name)}")
+            raise BadRequest(
+                f"A name in a function spec must have at most {limits.MAX_NAME} characters, got {len(name)}"
+            )
     for items in (spec.args, spec.kwargs, spec.env, spec.channels, conditions.executornames, conditions.dependencies):
         if items and len(items) > limits.MAX_LIST_ITEMS:
             raise BadRequest(
@@ -225,7 +227,9 @@ def get_some(tx: Transaction, message: m.GetProcesses, call: Call) -> list[Proce
 def get_history(tx: Transaction, message: m.GetProcessHistory, call: Call) -> list[Process]:
     """What was submitted in the last seconds and is in the state now, oldest first."""
     since = max(tx.now - max(message.seconds, 0) * SECOND, 0)
-    return [show(tx, row) for row in processes.history(tx, message.colonyname, message.executorid, since, message.state)]
+    return [
+        show(tx, row) for row in processes.history(tx, message.colonyname, message.executorid, since, message.state)
+    ]
 
 
 def remove(tx: Transaction, message: m.OfProcess, call: Call) -> Done:

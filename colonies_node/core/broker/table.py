@@ -1,8 +1,8 @@
 """The one table of message types.
 
-A row says everything about a type: which record the payload is, what is checked before anything is looked up, who may send
-it, the function that decides, and whether that function changes something. The doors, the manual and the tests read it; a
-new type is a row here, a record in model/messages.py and a function in this folder.
+A row says everything about a type: which record the payload is, what is checked before anything is looked up, who may
+send it, the function that decides, and whether that function changes something. The doors, the manual and the tests
+read it; a new type is a row here, a record in model/messages.py and a function in this folder.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ ROWS: Final = (
     _row("removecolonymsg", m.OfColony, access.server_owner(), members.remove_colony, W, "remove colony"),
     _row("getcoloniesmsg", m.Message, access.server_owner(), members.get_colonies, R, "get colonies"),
     _row("getcolonymsg", m.OfColony, access.member(), members.get_colony, R, "get colony"),
-    _row("getcolonystatsmsg", m.OfColony, access.inside("member"), server.colony_statistics, S, "get colony statistics"),
+    _row("getcolonystatsmsg", m.OfColony, access.inside("member"), server.colony_statistics, S,
+         "get colony statistics"),
     # -- users
     _row("addusermsg", m.AddUser, access.owner(lambda x: x.user.colonyname, colony_first=True), members.add_user, W,
          "add user", check=members.check_user),
@@ -107,8 +108,8 @@ ROWS: Final = (
          "get user by ID"),
     _row("removeusermsg", m.OfName, access.owner(colony_first=True), members.remove_user, W, "remove user"),
     # -- executors
-    _row("addexecutormsg", m.AddExecutor, access.owner(lambda x: x.executor.colonyname), executors.add, W, "add executor",
-         check=executors.check_executor),
+    _row("addexecutormsg", m.AddExecutor, access.owner(lambda x: x.executor.colonyname), executors.add, W,
+         "add executor", check=executors.check_executor),
     _row("getexecutorsmsg", m.OfColony, access.member_in_any_state(), executors.get_all, R, "get executors"),
     _row("getexecutormsg", m.OfExecutor, access.member_to_executor("Failed to get executor, executor is nil"),
          executors.get, R, "get executor"),
@@ -145,9 +146,10 @@ ROWS: Final = (
          mismatch="get process history"),
     _row("removeprocessmsg", m.OfProcess, access.member_of_process("Failed to remove process, process is nil"),
          processes.remove, W, "remove process"),
-    _row("removeallprocessesmsg", m.RemoveAllProcesses, access.owner(), processes.remove_all, W, "remove all processes"),
-    _row("setoutputmsg", m.SetOutput, access.member_of_process("Failed to set output, process is nil"), work.set_output, W,
-         "set output"),
+    _row("removeallprocessesmsg", m.RemoveAllProcesses, access.owner(), processes.remove_all, W,
+         "remove all processes"),
+    _row("setoutputmsg", m.SetOutput, access.member_of_process("Failed to set output, process is nil"), work.set_output,
+         W, "set output"),
     _row("closesuccessfulmsg", m.SetOutput,
          access.member_of_process("Failed to close process as successful, process is nil"), work.close_successful, W,
          "close successful", mismatch="close process as successful"),

@@ -22,8 +22,8 @@ RAN_TOO_LONG = '["Maximum execution time limit exceeded"]'
 def assign(tx: Transaction, executor: ExecutorRow, cpu: int | None, mem: int | None) -> ProcessRow | None:
     """Give the executor the process that is next for it, or None.
 
-    `cpu` (millicores) and `mem` (bytes) are what it has free; None is no limit. Call it in the transaction that checked the
-    executor.
+    `cpu` (millicores) and `mem` (bytes) are what it has free; None is no limit. Call it in the transaction that
+    checked the executor.
     """
     seq = next_for(tx, executor, cpu, mem)
     if seq is None:
@@ -166,5 +166,7 @@ def _move(process: ProcessRow, what: str) -> ProcessState:
 
 def _document(items: list[object] | list[str]) -> str:
     if len(items) > limits.MAX_LIST_ITEMS:
-        raise BadRequest(f"A list of outputs or errors must have at most {limits.MAX_LIST_ITEMS} items, got {len(items)}")
+        raise BadRequest(
+            f"A list of outputs or errors must have at most {limits.MAX_LIST_ITEMS} items, got {len(items)}"
+        )
     return encode(items).decode()

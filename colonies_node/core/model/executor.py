@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from colonies_node.core.model.wire import Int, Record, always, null
 
 
@@ -86,7 +88,7 @@ class FunctionArg(Record):
     type: str = always(str)
     description: str = ""
     required: bool = False
-    enum: list[str] = []
+    enum: list[str] = msgspec.field(default_factory=list)
 
 
 class Function(Record):
@@ -98,7 +100,7 @@ class Function(Record):
     colonyname: str = always(str)
     funcname: str = always(str)
     description: str = ""
-    args: list[FunctionArg] = []
+    args: list[FunctionArg] = msgspec.field(default_factory=list)
     counter: Int = always(int)
     minwaittime: float = always(float)
     maxwaittime: float = always(float)

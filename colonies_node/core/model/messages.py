@@ -1,4 +1,5 @@
-"""The requests of the JSON door, one record each (protocol/core.md, section 4). A record of the wrong shape never decodes."""
+"""The requests of the JSON door, one record each (protocol/core.md, section 4). A record of the wrong shape never
+decodes."""
 
 from __future__ import annotations
 

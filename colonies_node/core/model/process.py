@@ -81,7 +81,7 @@ class FunctionSpec(Record):
     label: str = always(str)
     fs: Filesystem | None = always(Filesystem)
     env: dict[str, str] | None = always(dict)
-    channels: list[str] | None = []
+    channels: list[str] | None = msgspec.field(default_factory=list)
 
 
 class Attribute(Record):

@@ -1,7 +1,8 @@
 """Amounts of processor and memory as people write them: `500m`, `2`, `1.5`, `512Mi`, `10GB`, `1048576`.
 
-The reference reads some of these, some only at random, and takes others for zero; here every unit works, always the same
-(DEVIATIONS 13). Inside, processor is integer millicores and memory integer bytes; read-back has the reference's form.
+The reference reads some of these, some only at random, and takes others for zero; here every unit works, always the
+same (DEVIATIONS 13). Inside, processor is integer millicores and memory integer bytes; read-back has the reference's
+form.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def memory_bytes(text: str) -> int:
         unit = match[2].lower().removesuffix("b")
         base = 1024 if unit.endswith("i") else 1000
         power = _POWERS.get(unit.removesuffix("i"))
-        if power is not None and not (unit == "i"):
+        if power is not None and unit != "i":
             return min(int(Decimal(match[1]) * base**power), _INT64)
     raise BadRequest(f'error converting memory to int: strconv.ParseInt: parsing "{text[:64]}": invalid syntax')
 

@@ -15,7 +15,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def format_time(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with at most six fraction digits, trailing zeros trimmed, as clients get it from the reference."""
+    """RFC 3339 in UTC with at most six fraction digits, trailing zeros trimmed, as clients get it from the
+    reference."""
     if nanoseconds == 0:
         return NEVER
     seconds, rest = divmod(nanoseconds, SECOND)
@@ -35,7 +36,7 @@ def parse_time(text: str) -> int:
     if match is None:
         raise ValueError("not an RFC 3339 time")
     date, clock, fraction, zone = match.groups()
-    if date.startswith("0001-") or date.startswith("0000-"):
+    if date.startswith(("0001-", "0000-")):
         return 0
     instant = datetime.fromisoformat(f"{date}T{clock}{'+00:00' if zone in 'Zz' else zone}")
     delta = instant - _EPOCH

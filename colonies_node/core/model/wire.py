@@ -1,9 +1,9 @@
 """Between bytes and records: as lenient as the clients need, as strict as the node must be.
 
-Existing clients are served by Go's JSON decoder: a missing or null scalar is the zero value, unknown keys are ignored, the
-case of keys does not matter, a wrong type is an error. `decode` keeps these rules in two gears. A payload that is exactly
-as declared (nearly all are) goes through msgspec's compiled decoder, told to refuse unknown keys; whatever that refuses is
-looked at again, slowly, by the lenient rules.
+Existing clients are served by Go's JSON decoder: a missing or null scalar is the zero value, unknown keys are
+ignored, the case of keys does not matter, a wrong type is an error. `decode` keeps these rules in two gears. A
+payload that is exactly as declared (nearly all are) goes through msgspec's compiled decoder, told to refuse unknown
+keys; whatever that refuses is looked at again, slowly, by the lenient rules.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Malformed(Exception):
 
 
 class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of all records. A field made by `always` is always sent; one with a plain default is left out when it has it."""
+    """Base of all records. A field made by `always` is always sent; one with a plain default is left out when it has
+    it."""
 
 
 def always(kind: Any) -> Any:
@@ -46,7 +47,7 @@ def decode(kind: type[_R], data: bytes) -> _R:
     """A record of `kind` from JSON bytes. Raises Malformed."""
     check_bounds(data)
     try:
-        return _decoder(kind).decode(data)
+        return typing.cast(_R, _decoder(typing.cast(Any, kind)).decode(data))
     except msgspec.ValidationError:
         pass
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
@@ -58,13 +59,14 @@ def decode(kind: type[_R], data: bytes) -> _R:
 
 
 def check_bounds(data: bytes) -> None:
-    """Refuse what is nested deeper, or has more items, than limits.py allows, before a parser meets it. Raises Malformed."""
+    """Refuse what is nested deeper, or has more items, than limits.py allows, before a parser meets it. Raises
+    Malformed."""
     if data.count(b"[") + data.count(b"{") > limits.MAX_NESTING and _depth(data) > limits.MAX_NESTING:
         raise Malformed(f"nested deeper than {limits.MAX_NESTING} levels")
 
 
 @functools.cache
-def _decoder(kind: type[_R]) -> msgspec.json.Decoder[_R]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
@@ -111,7 +113,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
                 found[field[0]] = _convert(item, field[1], f"{where}.{key}")
         return kind(**found)
     if value is None:
-        return kind()
+        return typing.cast(Any, kind)()
     if kind is float and type(value) is int:
         return float(value)
     if kind is int and type(value) is int and not -(1 << 63) <= value < 1 << 63:
@@ -135,4 +137,4 @@ def _nullable(kind: Any) -> bool:
 
 def null() -> Any:
     """A field that is sent as null when nothing was given."""
-    return msgspec.field(default_factory=functools.partial(types.NoneType))
+    return msgspec.field(default_factory=lambda: None)

@@ -41,7 +41,8 @@ _REPLACE = (
     + " where colonyname = ? and executorname = ?"
 )
 _STALE = f"""
-    {_SELECT} as e where state <> {int(ExecutorState.UNREGISTERED)} and lastheardfromtime > 0 and lastheardfromtime <= :before
+    {_SELECT} as e where state <> {int(ExecutorState.UNREGISTERED)} and lastheardfromtime > 0 and lastheardfromtime <=
+    :before
       and not exists (select 1 from processes as p where p.assignedexecutorid = e.executorid and p.state = 1
                       and (p.execdeadline = 0 or p.execdeadline > :now))
 """
@@ -207,9 +208,7 @@ def remove_functions_of(tx: Transaction, colonyname: str, executorname: str) -> 
     tx.run("delete from functions where colonyname = ? and executorname = ?", (colonyname, executorname))
 
 
-def count_run(
-    tx: Transaction, colonyname: str, executorname: str, funcname: str, waited: float, ran: float
-) -> None:
+def count_run(tx: Transaction, colonyname: str, executorname: str, funcname: str, waited: float, ran: float) -> None:
     """Add a successful run (seconds waited and run) to the statistics of the function, if it is registered."""
     tx.run(
         _COUNT_RUN,

@@ -15,7 +15,8 @@ BY: Final = {
 }
 SINCE: Final = "select {columns} from logs where {by} and timestamp > :since order by timestamp limit :count"
 LATEST: Final = (
-    "select {columns} from (select {columns} from logs where {by} order by timestamp desc limit :count) order by timestamp"
+    "select {columns} from (select {columns} from logs where {by} order by timestamp desc limit :count)"
+    " order by timestamp"
 )
 SEARCH: Final = (
     f"select {_COLUMNS} from logs where colonyname = ? and timestamp >= ? and message like ? escape '\\'"

@@ -113,9 +113,7 @@ _LOCATION = "select locationid, name, colonyname, description, long, lat from lo
 
 
 def _location(row: tuple[str, str, str, str, float, float]) -> Location:
-    return Location(
-        locationid=row[0], name=row[1], colonyname=row[2], description=row[3], long=row[4], lat=row[5]
-    )
+    return Location(locationid=row[0], name=row[1], colonyname=row[2], description=row[3], long=row[4], lat=row[5])
 
 
 def add_location(tx: Transaction, location: Location) -> None:

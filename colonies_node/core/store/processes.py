@@ -136,7 +136,8 @@ _REMOVE = "delete from processes where seq = ?"
 _REMOVE_ALL = "delete from processes where colonyname = ? and processgraphid = '' and state = ?"
 _REMOVE_ALL_ATTRIBUTES = """
     delete from attributes where targetid in
-        (select processid from processes where colonyname = ? and processgraphid = '' and state = ? and hasattributes = 1)
+        (select processid from processes where colonyname = ? and processgraphid = '' and state = ? and hasattributes
+        = 1)
 """
 _WAIT_DUE = f"""
     select {COLUMNS} from processes where state = 0 and waitdeadline > 0 and waitdeadline <= ?
@@ -235,7 +236,9 @@ def held_by(tx: Transaction, colonyname: str, executorid: str) -> list[ProcessRo
     return _rows(tx.all(_HELD_IN_COLONY, (executorid, colonyname)))
 
 
-def in_state(tx: Transaction, colonyname: str, state: ProcessState, by: str, value: str, count: int) -> list[ProcessRow]:
+def in_state(
+    tx: Transaction, colonyname: str, state: ProcessState, by: str, value: str, count: int
+) -> list[ProcessRow]:
     """At most `count` processes of a state in its order; `by` is a key of FILTERS."""
     query = LIST[state].format(FILTERS[by])
     values: dict[str, Any] = {"colony": colonyname, "count": count}
@@ -280,7 +283,7 @@ def next_due(tx: Transaction) -> int:
 def counts(tx: Transaction, colonyname: str | None) -> dict[int, int]:
     """How many processes are in each state, in one colony or all."""
     rows = tx.all(_COUNT_SERVER) if colonyname is None else tx.all(_COUNT, {"colony": colonyname})
-    return {state: number for state, number in rows}
+    return dict(rows)
 
 
 def _row(found: tuple[Any, ...] | None) -> ProcessRow | None:

@@ -1,10 +1,11 @@
-"""The tables, as numbered migrations. A migration that has been released is never edited; the next one changes its work.
+"""The tables, as numbered migrations. A migration that has been released is never edited; the next one changes its
+work.
 
 Why the indexes are as they are: the queue of waiting processes is read by colony, type and *target* in order of
-`prioritytime`. `target` is empty for "any executor of the type", a name for a process meant for one, and `*` for one meant
-for several: three short range scans find the next process for an executor, however many wait for others. Lists and
-deadlines have partial indexes on just the states that they look at, so that a million finished processes cost a waiting one
-nothing.
+`prioritytime`. `target` is empty for "any executor of the type", a name for a process meant for one, and `*` for one
+meant for several: three short range scans find the next process for an executor, however many wait for others. Lists
+and deadlines have partial indexes on just the states that they look at, so that a million finished processes cost a
+waiting one nothing.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ class Store:
     def commit(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make the changes in order, each in a savepoint of its own, and put them on disk together.
 
-        An outcome has an error when that change refused or failed (it left nothing then), or when the commit itself failed
-        (then none of them is there, and each has the error).
+        An outcome has an error when that change refused or failed (it left nothing then), or when the commit itself
+        failed (then none of them is there, and each has the error).
         """
         outcomes: list[Outcome] = []
         alarm = 0
@@ -195,7 +195,8 @@ def translate(fault: apsw.Error) -> StoreError:
 
 
 def _lock(folder: Path) -> int:
-    """Hold the folder for this process; the lock goes with the process, however it ends. Raises StoreLocked, StoreError."""
+    """Hold the folder for this process; the lock goes with the process, however it ends. Raises StoreLocked,
+    StoreError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -237,9 +238,9 @@ def _inspect(path: Path) -> None:
     """Look before touching: is this file ours, whole enough to read, and not from a newer version?"""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        (application,) = connection.execute("pragma application_id").fetchone()
-        (version,) = connection.execute("pragma user_version").fetchone()
-        tables = connection.execute("select count(*) from sqlite_schema").fetchone()[0]
+        application = connection.pragma("application_id")
+        version = connection.pragma("user_version")
+        tables = connection.execute("select count(*) from sqlite_schema").get
         if tables and application != APPLICATION_ID:
             raise StoreCorrupt(f"{path} is a database of another program: choose another data folder")
         if version > len(MIGRATIONS):
@@ -271,7 +272,7 @@ def _tune(connection: apsw.Connection) -> None:
 
 
 def _migrate(connection: apsw.Connection) -> None:
-    (version,) = connection.execute("pragma user_version").fetchone()
+    version = connection.pragma("user_version")
     if version == len(MIGRATIONS):
         return
     connection.execute("begin immediate")

@@ -18,8 +18,8 @@ Values = Sequence[Any] | Mapping[str, Any]
 class Transaction:
     """The store as one caller sees it while its change is made, with the instant and the randomness it may use.
 
-    `now` is Unix nanoseconds, the same for everything in the change. What happened is told with `emit` and `due`, and is
-    heard by others only after the commit.
+    `now` is Unix nanoseconds, the same for everything in the change. What happened is told with `emit` and `due`, and
+    is heard by others only after the commit.
     """
 
     __slots__ = ("_connection", "_entropy", "alarm", "events", "last_stamp", "now")
