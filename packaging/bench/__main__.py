@@ -31,15 +31,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     """The command line; bad ones end the program with exit code 2."""
     parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument(
-        "--only", type=_keys, default=list(FIGURES), metavar="KEY,…", help="measure only these"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="measure very little: shows that the bench works"
-    )
-    parser.add_argument(
-        "--profile", action="store_true", help="run the nodes under cProfile (slower), show hot spots"
-    )
+    parser.add_argument("--only", type=_keys, default=list(FIGURES), metavar="KEY,…", help="measure only these")
+    parser.add_argument("--quick", action="store_true", help="measure very little: shows that the bench works")
+    parser.add_argument("--profile", action="store_true", help="run the nodes under cProfile (slower), show hot spots")
     parser.add_argument(
         "--data", type=Path, default=ROOT / ".dev" / "bench", metavar="DIR", help="where nodes keep data"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import trio
-from colonies_node.http.runner import server_config
-from hypercorn.trio import serve
+
+from colonies_node.http.server import listen, make_config
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -22,9 +22,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def main() -> None:
+    """Serve until the process is ended."""
     async with trio.open_nursery() as nursery:
-        (url,) = await nursery.start(serve, echo, server_config("127.0.0.1", 0))
-        print(f"ready: echo on {url}", flush=True)
+        port = await nursery.start(listen, echo, make_config("127.0.0.1", 0), trio.sleep_forever)
+        print(f"ready: echo on http://127.0.0.1:{port}", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,7 @@ def idle_cpu_percent(stage: Stage) -> Reading:
         waiting = []
         for executor in node.colony.executors:
             connection = lines.enter_context(closing(Connection(node.server.address)))
-            connection.send(
-                executor.request("assignprocessmsg", colonyname="bench", timeout=int(window) + 30)
-            )
+            connection.send(executor.request("assignprocessmsg", colonyname="bench", timeout=int(window) + 30))
             waiting.append(connection)
         _stay_silent(waiting, 1.0)
         say(f"watching an idle node for {window:.0f} s")
@@ -91,9 +89,7 @@ def start_s(stage: Stage) -> Reading:
             _ask_health(server.address)
             return time.perf_counter() - began
 
-    return Reading(
-        _median_warm(start, stage.amounts.starts), f"median of {stage.amounts.starts}, empty data folder"
-    )
+    return Reading(_median_warm(start, stage.amounts.starts), f"median of {stage.amounts.starts}, empty data folder")
 
 
 def help_s(stage: Stage) -> Reading:
@@ -102,9 +98,7 @@ def help_s(stage: Stage) -> Reading:
 
     def show_help() -> float:
         began = time.perf_counter()
-        shown = subprocess.run(
-            [sys.executable, *program, "--help"], capture_output=True, check=False, timeout=30
-        )
+        shown = subprocess.run([sys.executable, *program, "--help"], capture_output=True, check=False, timeout=30)
         took = time.perf_counter() - began
         if shown.returncode or b"serve" not in shown.stdout:
             raise BenchFailed(f"--help failed. {last_line(shown.stderr)}")

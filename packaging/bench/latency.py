@@ -39,7 +39,5 @@ def submit_to_assigned_ms(stage: Stage) -> Reading:
 
 
 FIGURES = (
-    Figure(
-        "submit_to_assigned_ms", 4.0, "from submit until a waiting executor has it, ms", submit_to_assigned_ms
-    ),
+    Figure("submit_to_assigned_ms", 4.0, "from submit until a waiting executor has it, ms", submit_to_assigned_ms),
 )

@@ -71,9 +71,7 @@ class Connection:
         body = bytes(received[end + 4 :])
         received.clear()
         if head[9:12] != b"200":
-            raise BenchFailed(
-                f"The server answered {head[9:12].decode()}: {body[:300].decode(errors='replace')}"
-            )
+            raise BenchFailed(f"The server answered {head[9:12].decode()}: {body[:300].decode(errors='replace')}")
         self.is_closing = b"\r\nconnection: close" in head
         return body
 

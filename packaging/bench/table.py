@@ -30,9 +30,7 @@ def as_text(figures: Mapping[str, Figure], results: Mapping[str, Result], facts:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = []
     for key, value, goal, verdict, what in rows:
-        line = (
-            f"{key:<{widths[0]}}  {value:>{widths[1]}}  {goal:>{widths[2]}}  {verdict:<{widths[3]}}  {what}"
-        )
+        line = f"{key:<{widths[0]}}  {value:>{widths[1]}}  {goal:>{widths[2]}}  {verdict:<{widths[3]}}  {what}"
         lines.append(line)
     return "\n".join([*lines, "", ", ".join(f"{name} {value}" for name, value in facts.items())])
 
