@@ -6,9 +6,11 @@ Whatever can be prepared (signatures, JSON) is prepared before the clock starts:
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 import time
+from base64 import b64decode
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ class Connection:
         body = bytes(received[end + 4 :])
         received.clear()
         if head[9:12] != b"200":
-            raise BenchFailed(f"The server answered {head[9:12].decode()}: {body[:300].decode(errors='replace')}")
+            raise BenchFailed(f"The server answered {head[9:12].decode()}: {_message(body)}")
         self.is_closing = b"\r\nconnection: close" in head
         return body
 
@@ -96,6 +98,14 @@ def _length(head: bytes) -> int:
     if not found:
         raise BenchFailed("The server sent a reply without a content-length.")
     return int(rest.partition(b"\r\n")[0])
+
+
+def _message(body: bytes) -> str:
+    """What a refusal says: the message inside an error's envelope, or the text that came instead of one."""
+    try:
+        return str(json.loads(b64decode(json.loads(body)["payload"]))["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:300].decode(errors="replace")
 
 
 def drive(address: Address, conversations: Sequence[Conversation]) -> Spent:

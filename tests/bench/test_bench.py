@@ -98,16 +98,12 @@ def request(path: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi".encode()
 
 
-def test_a_refused_request_is_a_failure_and_not_a_fast_reply(
-    load: ModuleType, address: tuple[str, int]
-) -> None:
+def test_a_refused_request_is_a_failure_and_not_a_fast_reply(load: ModuleType, address: tuple[str, int]) -> None:
     with pytest.raises(load.BenchFailed, match="answered 403: not for you"):
         load.drive(address, load.recite([request("/bad")] * 3, 2))
 
 
-def test_the_load_goes_on_when_the_server_closes_a_connection(
-    load: ModuleType, address: tuple[str, int]
-) -> None:
+def test_the_load_goes_on_when_the_server_closes_a_connection(load: ModuleType, address: tuple[str, int]) -> None:
     heard: list[bytes] = []
 
     def talk() -> Generator[bytes, bytes, None]:
