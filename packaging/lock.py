@@ -34,9 +34,7 @@ FILES: dict[str, tuple[str, list[str]]] = {
 
 def main(arguments: list[str]) -> int:
     """Renew both files; versions stay where they still fit, unless --upgrade asks for the newest."""
-    parser = argparse.ArgumentParser(
-        prog="dev.py lock", description="Renew the lock files from pyproject.toml."
-    )
+    parser = argparse.ArgumentParser(prog="dev.py lock", description="Renew the lock files from pyproject.toml.")
     parser.add_argument("--upgrade", action="store_true", help="take the newest version of everything")
     upgrade = ["--upgrade"] if parser.parse_args(arguments).upgrade else []
     with tempfile.TemporaryDirectory() as folder:

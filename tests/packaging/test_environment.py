@@ -71,9 +71,7 @@ def test_interrupted_installation_does_not_count(tmp_path: Path, monkeypatch: py
     assert some.is_ready()
 
 
-def test_python_without_ensurepip_is_told_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_without_ensurepip_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian ships it in a package of its own."""
     monkeypatch.setattr(environment, "DEV", tmp_path)
     monkeypatch.setitem(sys.modules, "ensurepip", None)
@@ -102,9 +100,7 @@ def test_silent_command_gives_a_sign_of_life(
     assert said[-1] == "done"
 
 
-def test_failed_command_is_shown_with_the_end_of_its_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_command_is_shown_with_the_end_of_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "DEV", tmp_path)
     program = "print(*range(20), sep='\\n'); raise SystemExit('no network')"
     with pytest.raises(environment.EnvironmentFailed, match=r"(?s)  19\n  no network\nCheck the network"):

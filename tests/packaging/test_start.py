@@ -59,9 +59,7 @@ def test_user_cache_comes_before_shared_folders(monkeypatch: pytest.MonkeyPatch)
 def test_relative_cache_variables_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """The XDG base directory specification asks for that."""
     monkeypatch.setenv("HOME", "")
-    assert all(
-        os.path.isabs(place) for place in door.cache_places({"XDG_CACHE_HOME": "cache", "TMPDIR": "."})
-    )
+    assert all(os.path.isabs(place) for place in door.cache_places({"XDG_CACHE_HOME": "cache", "TMPDIR": "."}))
 
 
 def test_link_in_place_of_the_folder_is_not_private(tmp_path: Path) -> None:
@@ -101,9 +99,7 @@ def test_foreign_folder_in_the_cache_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "notes").is_dir()
 
 
-def test_folder_that_was_removed_while_we_waited_is_not_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_was_removed_while_we_waited_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _build(tmp_path, "build", 0)
 
     def remove_meanwhile(descriptor: int, operation: int) -> None:

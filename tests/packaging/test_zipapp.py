@@ -41,9 +41,7 @@ def start(pyz: Path, cache: Path, tmp_path: Path) -> Start:
     def run(*arguments: str, file: Path = pyz) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "COLONIES_NODE_CACHE": str(cache)}
         command = [sys.executable, "-W", "error", str(file), *arguments]
-        return subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return run
 
@@ -103,11 +101,7 @@ def test_licence_text_of_every_package_ships(pyz: Path) -> None:
     packages = {name.replace("-", "_").lower() for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
     with zipfile.ZipFile(pyz) as archive:
         licences = [name for name in archive.namelist() if re.search(r"LICEN[CS]E|COPYING|NOTICE", name)]
-    of = {
-        match[1].lower()
-        for name in licences
-        if (match := re.match(r"site-packages/([^/]+)-[^-]+\.dist", name))
-    }
+    of = {match[1].lower() for name in licences if (match := re.match(r"site-packages/([^/]+)-[^-]+\.dist", name))}
     assert of == packages
     assert "site-packages/colonies_node/LICENSE" in licences
 
@@ -147,9 +141,7 @@ def test_processes_that_start_together_unpack_once(pyz: Path, cache: Path) -> No
     environment = {**os.environ, "COLONIES_NODE_CACHE": str(cache)}
     command = [sys.executable, str(pyz), "--version"]
     pipe = subprocess.PIPE
-    started = [
-        subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(4)
-    ]
+    started = [subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
     assert [(child.communicate()[1], child.returncode) for child in started] == [("", 0)] * 4
     assert len(list(cache.glob("[!.]*"))) == 1
     assert not (cache / ".partial").exists()
@@ -176,9 +168,7 @@ def unpacked() -> Iterator[Path]:
         aside.rename(folder)
 
 
-def test_it_starts_with_a_read_only_home_and_from_any_folder(
-    pyz: Path, public_folder: Path, unpacked: Path
-) -> None:
+def test_it_starts_with_a_read_only_home_and_from_any_folder(pyz: Path, public_folder: Path, unpacked: Path) -> None:
     home = public_folder / "home"
     home.mkdir(mode=0o555)
     file = Path(shutil.copy(pyz, public_folder))
@@ -205,10 +195,7 @@ def _python_for_everybody() -> str:
     for path in filter(None, (shutil.which("python3", path="/usr/bin:/usr/local/bin"), sys.executable)):
         command = [path, "-c", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"]
         try:
-            if (
-                subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], check=False).returncode
-                == 0
-            ):
+            if subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], check=False).returncode == 0:
                 return path
         except PermissionError:
             continue
@@ -224,9 +211,7 @@ def test_folder_that_others_may_write_to_is_refused(start: Start, cache: Path) -
     assert list(cache.iterdir()) == []
 
 
-def test_damaged_file_is_refused_with_a_sentence(
-    pyz: Path, start: Start, cache: Path, tmp_path: Path
-) -> None:
+def test_damaged_file_is_refused_with_a_sentence(pyz: Path, start: Start, cache: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(pyz) as archive:
         entry = archive.getinfo("site-packages/colonies_node/LICENSE")
     content = bytearray(pyz.read_bytes())
