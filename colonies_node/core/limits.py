@@ -51,7 +51,7 @@ MAX_HISTORY: Final = 100_000
 MAX_BATCH: Final = 256
 """Callers that share one commit. More would only make the first of them wait."""
 
-CHECKPOINT_PAGES: Final = 2_000
+CHECKPOINT_PAGES: Final = 4_000
 """Pages of write-ahead log (4 KiB each) after which it is folded into the database in the background."""
 
 CHECKPOINT_NOW_PAGES: Final = 16_000

@@ -34,6 +34,7 @@ class ExecutorRow(msgspec.Struct, frozen=True):
 FIELDS: Final = ExecutorRow.__struct_fields__
 COLUMNS: Final = ", ".join(FIELDS)
 _SELECT = f"select {COLUMNS} from executors"
+_BY_ID = _SELECT + " where executorid = ? and colonyname = ?"
 _INSERT = f"insert into executors ({COLUMNS}) values ({', '.join('?' * len(FIELDS))})"
 _REPLACE = (
     "update executors set "
@@ -82,8 +83,8 @@ def by_name(tx: Transaction, colonyname: str, executorname: str) -> ExecutorRow 
 
 def by_id(tx: Transaction, colonyname: str, executorid: str) -> ExecutorRow | None:
     """An executor of a colony by id; an approved one first when several share the id."""
-    query = _SELECT + " where executorid = ? and colonyname = ? order by state <> 1, executorname"
-    return _row(tx.one(query, (executorid, colonyname)))
+    rows = [ExecutorRow(*row) for row in tx.all(_BY_ID, (executorid, colonyname))]
+    return min(rows, key=lambda row: (row.state != ExecutorState.APPROVED, row.executorname), default=None)
 
 
 def anywhere(tx: Transaction, executorid: str) -> ExecutorRow | None:

@@ -70,6 +70,9 @@ def set_paused(tx: Transaction, name: str, value: bool) -> None:
 _USER = "select colonyname, userid, name, email, phone from users where colonyname = ?"
 
 
+_USER_BY_ID = _USER + " and userid = ?"
+
+
 def _user(row: tuple[str, ...]) -> User:
     return User(colonyname=row[0], userid=row[1], name=row[2], email=row[3], phone=row[4])
 
@@ -95,8 +98,8 @@ def user(tx: Transaction, colonyname: str, name: str) -> User | None:
 
 def user_by_id(tx: Transaction, colonyname: str, userid: str) -> User | None:
     """A user by id; the first by name when several share it."""
-    found = tx.one(_USER + " and userid = ? order by name", (colonyname, userid))
-    return _user(found) if found else None
+    found = [_user(row) for row in tx.all(_USER_BY_ID, (colonyname, userid))]
+    return min(found, key=lambda user: user.name, default=None)
 
 
 def set_user_id(tx: Transaction, colonyname: str, old: str, new: str) -> int:
