@@ -29,12 +29,21 @@ class Delivery:
     desks: Desks
     say: Callable[[str], None]
     backoff: Backoff = field(default_factory=Backoff)
+    _unsaved: dict[str, Outcome] = field(default_factory=dict, init=False)
     _fresh: trio.Event = field(default_factory=trio.Event, init=False)
     _empty: trio.Event = field(default_factory=trio.Event, init=False)
 
     async def hand_in(self, outcome: Outcome) -> None:
-        """Take an outcome: it is on disk when this returns, and will be brought to the server."""
-        await trio.to_thread.run_sync(self.results.write, outcome)
+        """Take an outcome: it is on disk when this returns, and will be brought to the server.
+
+        A full disk keeps it in memory only, which is said.
+        """
+        try:
+            await trio.to_thread.run_sync(self.results.write, outcome)
+        except OSError as fault:
+            self._unsaved[outcome.processid] = outcome
+            why = fault.strerror or fault
+            self.say(f"The result of process {outcome.processid} could not be put on disk ({why}); do not stop now.")
         self.wake()
 
     def wake(self) -> None:
@@ -73,7 +82,7 @@ class Delivery:
                         done.append(False)
                         nursery.cancel_scope.cancel()  # the others would only wait for the same silence
 
-            for outcome in self.results.waiting():
+            for outcome in [*self.results.waiting(), *self._unsaved.values()]:
                 nursery.start_soon(one, outcome)
                 await trio.lowlevel.checkpoint()  # starts them in this order, which is that of their ends
         return all(done)
@@ -97,7 +106,7 @@ class Delivery:
             self._give_up(outcome, no)
             return True
         self.desks.clear(outcome.processid)
-        self.results.remove(outcome.processid)
+        self._forget(outcome)
         return True
 
     async def _rest_of_log(self, processid: str) -> None:
@@ -111,7 +120,15 @@ class Delivery:
             queue.confirm()
 
     def _give_up(self, outcome: Outcome, no: Refused) -> None:
-        kept = self.results.set_aside(outcome, no.message)
+        said = f"The result of process {outcome.processid} was refused: {no.message}."
+        try:
+            self.say(f"{said} It is kept in {self.results.set_aside(outcome, no.message)}.")
+        except OSError as fault:
+            self.say(f"{said} It could not be kept: {fault.strerror or fault}.")
+        self._forget(outcome)
         if is_not_ours(no):
             self.desks.clear(outcome.processid)  # else the folder stays: without it the process would be run again
-        self.say(f"The result of process {outcome.processid} was refused: {no.message}. It is kept in {kept}.")
+
+    def _forget(self, outcome: Outcome) -> None:
+        self._unsaved.pop(outcome.processid, None)
+        self.results.remove(outcome.processid)

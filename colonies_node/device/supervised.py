@@ -14,6 +14,8 @@ from typing import Self
 
 import trio
 
+from colonies_node.device.supervisor import SWEEP_S
+
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -95,11 +97,12 @@ class Running:
         return Ended(**said)
 
     async def aclose(self) -> None:
-        """Let go of it: whatever still runs is killed."""
+        """Let go of it: whatever still runs is killed, and has ended when this returns."""
         os.close(self._report)
-        with trio.CancelScope(shield=True):  # closing does not block
+        with trio.move_on_after(SWEEP_S + 1, shield=True):
             for stream in (self._control, self.stdout, self.stderr):
                 await trio.aclose_forcefully(stream)
+            await self._process.wait()
 
     async def __aenter__(self) -> Self:
         return self

@@ -105,7 +105,6 @@ class Work:
 
     async def run(self) -> None:
         """Live the life of the process. When this returns its outcome is on disk, or there is none."""
-        self.shop.desks.set_up(self.processid)
         log = LogStream(LogQueue(self.shop.desks.log(self.processid)), self._send_log, self._doubt.set)
         try:
             out = await self._result(log)
@@ -124,6 +123,7 @@ class Work:
 
     async def _result(self, log: LogStream) -> list[Any]:
         """The output; BadRequest with a sentence for every way to fail."""
+        self.shop.desks.set_up(self.processid)
         spec = self.process["spec"]
         runner = choose(self.shop.runners, spec["funcname"], self.shop.names)
         folder = self.shop.desks.folder(self.processid)

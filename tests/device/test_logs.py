@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,17 @@ def test_every_line_is_either_delivered_in_order_or_counted_as_missing(
     position = 0
     for line in kept:
         position = lines.index(line, position) + 1
+
+
+def test_a_flood_on_a_cut_link_needs_little_memory_and_little_disk(tmp_path: Path) -> None:
+    queue, line = LogQueue(tmp_path, stored=8), "x" * 1023
+    tracemalloc.start()
+    for _ in range(20_000):
+        queue.write(line)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 9 * 64 * 1024
 
 
 class Server:
