@@ -5,11 +5,29 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio.testing
+
+from tests.lab import Lab
+from tests.node import Node, open_node
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+async def node(tmp_path: Path, mock_clock: trio.testing.MockClock) -> AsyncIterator[Node]:
+    """A node inside the test. Its time moves only with `mock_clock`, which a test with time in it also asks for."""
+    async with open_node(tmp_path / "data", mock_clock) as node:
+        yield node
+
+
+@pytest.fixture
+async def lab(node: Node) -> Lab:
+    """A colony with an owner and a user on that node."""
+    return await Lab(node).found()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,10 @@ class Signer:
         if len(private_key) != 64:
             raise KeyRefused("Invalid private key length, should be 256 bits")
         try:
-            self._key = PrivateKey(bytes.fromhex(private_key))
+            secret = bytes.fromhex(private_key)
+            if len(secret) != 32:  # fromhex skips white space
+                raise ValueError
+            self._key = PrivateKey(secret)
         except ValueError:
             raise KeyRefused("Invalid private key") from None
         public = self._key.public_key.format(compressed=False)

@@ -96,8 +96,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None:
             return None
-        kind = next(k for k in typing.get_args(kind) if k is not type(None))
-        return _convert(value, kind, where)
+        return _convert(value, _alternative(value, typing.get_args(kind)), where)
     if kind in (object, Any):
         return value
     if origin is list:
@@ -121,6 +120,12 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if type(value) is not kind:
         raise Malformed(f"expected {kind.__name__}, got {type(value).__name__} at {where}")
     return value
+
+
+def _alternative(value: Any, kinds: tuple[Any, ...]) -> Any:
+    """The kind that the value's form speaks for: a list where it is one; else the first of the others."""
+    some = [kind for kind in kinds if kind is not type(None)]
+    return next((kind for kind in some if (typing.get_origin(kind) is list) == isinstance(value, list)), some[0])
 
 
 def _a(kind: type, value: Any, where: str) -> Any:
