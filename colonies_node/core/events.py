@@ -39,7 +39,8 @@ Event = ProcessChanged | AssignmentsResumed
 class Waiter:
     """An executor in a long poll: what it is, what it has free, and how to wake it.
 
-    `cpu` (millicores) and `mem` (bytes) are None for "no limit". `offers` is what it was woken for since it entered.
+    `cpu` (millicores) and `mem` (bytes) are None for "no limit". `offers` is what it was woken for and
+    has not looked at yet.
     """
 
     colonyname: str
@@ -74,7 +75,6 @@ class WaitingRoom:
 
     def enter(self, waiter: Waiter, wake: Callable[[], None]) -> None:
         """Wait from now on. Look for work once more after this: what came before it wakes nobody."""
-        waiter.offers = []
         waiter.wake = wake
         self._waiters[waiter.colonyname, waiter.executortype][waiter] = None
 
@@ -87,11 +87,11 @@ class WaitingRoom:
             if not line:
                 del self._waiters[key]
 
-    def offer(self, process: ProcessRow) -> bool:
-        """Wake the first waiter that may take the process; whether there was one. It stops waiting."""
+    def offer(self, process: ProcessRow, instead_of: Waiter | None = None) -> bool:
+        """Wake the first waiter that may take the process, which then waits no longer; whether there was one."""
         line = self._waiters.get((process.colonyname, process.executortype))
         for waiter in line or ():
-            if waiter.may_take(process):
+            if waiter is not instead_of and waiter.may_take(process):
                 self.leave(waiter)
                 waiter.offers.append(process)
                 waiter.wake()

@@ -13,12 +13,11 @@ from typing import Any
 import trio
 
 from colonies_node.core import limits
-from colonies_node.core.broker import processes
 from colonies_node.core.broker.call import Call
 from colonies_node.core.broker.table import TABLE, Kind, Row
 from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, TooLarge
 from colonies_node.core.identity import recover
-from colonies_node.core.model.wire import Malformed, encode
+from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope
 from colonies_node.http.service import Service
 
@@ -113,23 +112,18 @@ class JsonDoor:
             with trio.CancelScope() as patience:
                 nursery.start_soon(_watch, receive, gone, patience)
                 try:
-                    process = await service.assign(message, call)
+                    given = await service.assign(message, call)
                 except ColonyError as refusal:
                     await _respond(send, refusal.status, envelope.failure(refusal), headers)
                 else:
+                    # Once the answer is on its way, the end of the exchange reads as a disconnect too: look before.
                     with trio.CancelScope(shield=True):
-                        await self._hand_over(row, process, gone, send, headers)
+                        await trio.lowlevel.checkpoint()
+                        if gone.is_set():
+                            await service.take_back(given.process)
+                        else:
+                            await _respond(send, 200, envelope.success(row.msgtype, given.shown), headers)
             nursery.cancel_scope.cancel()
-
-    async def _hand_over(self, row: Row, process: Any, gone: trio.Event, send: Send, headers: Any) -> None:
-        shown = self.service.read(lambda tx: encode(processes.show(tx, process)))
-        # Let the watcher hear of a connection that closed while the commit was on its way. Once the answer is sent,
-        # the end of the exchange reads as a disconnect too, so nothing can be learnt after that.
-        await trio.lowlevel.checkpoint()
-        if gone.is_set():
-            await self.service.take_back(process)
-        else:
-            await _respond(send, 200, envelope.success(row.msgtype, shown), headers)
 
 
 async def _watch(receive: Receive, gone: trio.Event, patience: trio.CancelScope) -> None:

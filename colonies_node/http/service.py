@@ -35,7 +35,6 @@ from colonies_node.core.model.wire import Malformed, decode, encode
 from colonies_node.core.states import ProcessState
 from colonies_node.core.store import members
 from colonies_node.core.store import processes as stored
-from colonies_node.core.store.executors import ExecutorRow
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.sqlite import Change, Outcome, Store
 from colonies_node.core.store.transaction import Transaction
@@ -45,6 +44,14 @@ log = logging.getLogger(__name__)
 
 MAX_SLEEP = 60.0
 """Seconds until a sleeping alarm looks at the clock again: a wall clock may be set while it sleeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A process that an executor was given, and the answer that says so."""
+
+    process: ProcessRow
+    shown: bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -79,8 +86,7 @@ class Service:
         message: Any = self.read_message(row, payload)
         call = Call(caller, self.rules, self.heard)
         if row.kind is Kind.POLL:
-            process = await self.assign(message, call)
-            return row.msgtype, self.read(lambda tx: encode(processes.show(tx, process)))
+            return row.msgtype, (await self.assign(message, call)).shown
         return row.reply_type or row.msgtype, await self._decide(row, message, call)
 
     def read_message(self, row: Row, payload: bytes) -> Any:
@@ -157,62 +163,47 @@ class Service:
 
     # -- assign ------------------------------------------------------------------------------------------------------
 
-    async def assign(self, message: AssignProcess, call: Call) -> ProcessRow:
+    async def assign(self, message: AssignProcess, call: Call) -> Given:
         """The process that the caller runs from now on; waits for one as long as the message says.
 
         Raises NotFound when none came, TimedOut or Unavailable while the colony is paused. A caller that is cancelled
         has nothing assigned, unless this has returned: then give it back with `take_back`.
         """
-        executor, cpu, mem = self.read(lambda tx: _applicant(tx, message, call))
+        applicant = functools.partial(_apply, message=message, call=call)
+        waiter = self.read(applicant)
         self._note_heard(call)
-        waiter = Waiter(
-            message.colonyname,
-            executor.executortype,
-            executor.executorname,
-            executor.executorid,
-            executor.locationname,
-            cpu,
-            mem,
-        )
-        look = functools.partial(_look, message=message, call=call, cpu=cpu, mem=mem)
-        take = functools.partial(_take, message=message, call=call, cpu=cpu, mem=mem)
-        taken: ProcessRow | None = None
-        offers: list[ProcessRow] = []
+        attempt = functools.partial(_attempt, waiter=waiter, call=call)
+        given: Given | None = None
         patience = min(message.timeout, limits.MAX_LONG_POLL_S) if message.timeout > 0 else float("inf")
         try:
             with trio.move_on_after(patience):
                 while True:
                     arrived = trio.Event()
                     self.room.enter(waiter, arrived.set)
-                    paused, seq = self.read(look)
-                    if seq is not None:
-                        self.room.leave(waiter)
-                        taken = await self.write(take)
-                        if taken is not None:
-                            return taken
-                        continue
+                    paused, given = await self.write(attempt)
+                    if given is not None:
+                        return given
                     if message.timeout < 0 or self.closing:
                         break
-                    if offers and not paused:
-                        self.room.leave(waiter)
-                        self._pass_on(offers)
-                        self.room.enter(waiter, arrived.set)
+                    if not paused:
+                        self._pass_on(waiter, given)
                     await arrived.wait()
-                    offers += waiter.offers
             paused = self.read(lambda tx: members.paused(tx, message.colonyname))
             raise _nothing(paused, waited=message.timeout > 0)
         finally:
             self.room.leave(waiter)
-            self._pass_on([p for p in (*offers, *waiter.offers) if taken is None or taken.seq != p.seq])
+            self._pass_on(waiter, given)
             self._note_heard(call)
 
-    def _pass_on(self, offers: list[ProcessRow]) -> None:
-        """Offer to others what a waiter was woken for and did not take."""
-        for seq in {offer.seq: None for offer in offers}:
-            process = self.read(functools.partial(stored.by_seq, seq=seq))
+    def _pass_on(self, waiter: Waiter, given: Given | None) -> None:
+        """Offer to others what the waiter was woken for and did not take."""
+        offers, waiter.offers = waiter.offers, []
+        for offer in offers:
+            if given is not None and given.process.processid == offer.processid:
+                continue
+            process = self.read(functools.partial(stored.find, processid=offer.processid))
             if process is not None:
-                self._offer(process)
-        offers.clear()
+                self._offer(process, instead_of=waiter)
 
     async def take_back(self, process: ProcessRow) -> None:
         """Return a process to the queue because its executor could not be told that it has it."""
@@ -220,9 +211,9 @@ class Service:
             await self.write(lambda tx: work.take_back(tx, process.processid, process.assignedexecutorid))
         log.info("process %s was given back: its executor was gone before it had the answer", process.processid)
 
-    def _offer(self, process: ProcessRow) -> None:
+    def _offer(self, process: ProcessRow, instead_of: Waiter | None = None) -> None:
         if process.state == ProcessState.WAITING and not process.waitforparents:
-            self.room.offer(process)
+            self.room.offer(process, instead_of)
 
     # -- what runs beside --------------------------------------------------------------------------------------------
 
@@ -312,35 +303,31 @@ class Service:
         return self.heard
 
 
-def _applicant(tx: Transaction, message: AssignProcess, call: Call) -> tuple[ExecutorRow, int | None, int | None]:
-    """The caller as an executor, and what it has free. Raises what the protocol says of a bad request to assign."""
+def _apply(tx: Transaction, message: AssignProcess, call: Call) -> Waiter:
+    """The caller as one who asks for work. Raises what the protocol says of a bad request to assign."""
     access.require_member(tx, call, message.colonyname)
     if message.timeout == 0:
         raise BadRequest("Invalid timeout value, timeout cannot be zero")
     if call.executor is None:
         raise Internal("Failed to assign process, executor not found")
-    cpu = millicores(message.availablecpu) if message.availablecpu else None
-    mem = memory_bytes(message.availablemem) if message.availablemem else None
-    return call.executor, cpu, mem
+    return Waiter(
+        colonyname=message.colonyname,
+        executortype=call.executor.executortype,
+        executorname=call.executor.executorname,
+        executorid=call.executor.executorid,
+        locationname=call.executor.locationname,
+        cpu=millicores(message.availablecpu) if message.availablecpu else None,
+        mem=memory_bytes(message.availablemem) if message.availablemem else None,
+    )
 
 
-def _look(
-    tx: Transaction, message: AssignProcess, call: Call, cpu: int | None, mem: int | None
-) -> tuple[bool, int | None]:
-    """(paused, next process) for the caller, who must still be a member: it may have been removed while it waited."""
-    access.require_member(tx, call, message.colonyname)
-    if members.paused(tx, message.colonyname):
+def _attempt(tx: Transaction, waiter: Waiter, call: Call) -> tuple[bool, Given | None]:
+    """(paused, what the waiter gets). It must still be a member: it may have been removed while it waited."""
+    access.require_member(tx, call, waiter.colonyname)
+    if members.paused(tx, waiter.colonyname):
         return True, None
-    if call.executor is None:
-        return False, None
-    return False, work.next_for(tx, call.executor, cpu, mem)
-
-
-def _take(tx: Transaction, message: AssignProcess, call: Call, cpu: int | None, mem: int | None) -> ProcessRow | None:
-    access.require_member(tx, call, message.colonyname)
-    if call.executor is None or members.paused(tx, message.colonyname):
-        return None
-    return work.assign(tx, call.executor, cpu, mem)
+    process = work.assign(tx, waiter)
+    return False, Given(process, encode(processes.show(tx, process))) if process else None
 
 
 def _nothing(paused: bool, waited: bool) -> ColonyError:

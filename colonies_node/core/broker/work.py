@@ -5,7 +5,7 @@ from __future__ import annotations
 from colonies_node.core import limits
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Denied, Internal
-from colonies_node.core.events import AssignmentsResumed, ProcessChanged
+from colonies_node.core.events import AssignmentsResumed, ProcessChanged, Waiter
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
@@ -19,33 +19,15 @@ WAITED_TOO_LONG = '["Maximum waiting time limit exceeded"]'
 RAN_TOO_LONG = '["Maximum execution time limit exceeded"]'
 
 
-def assign(tx: Transaction, executor: ExecutorRow, cpu: int | None, mem: int | None) -> ProcessRow | None:
-    """Give the executor the process that is next for it, or None.
-
-    `cpu` (millicores) and `mem` (bytes) are what it has free; None is no limit. Call it in the transaction that
-    checked the executor.
-    """
-    seq = next_for(tx, executor, cpu, mem)
+def assign(tx: Transaction, waiter: Waiter) -> ProcessRow | None:
+    """Give the executor the process that is next for it, or None. Check in the same change that it is a member."""
+    seq = processes.next_for(tx, waiter)
     if seq is None:
         return None
-    process = processes.take(tx, seq, executor.executorid)
-    executors.heard(tx, executor.executorid, tx.now)
+    process = processes.take(tx, seq, waiter.executorid)
     tx.due(process.execdeadline)
     tx.emit(ProcessChanged(process))
     return process
-
-
-def next_for(tx: Transaction, executor: ExecutorRow, cpu: int | None, mem: int | None) -> int | None:
-    """Whether there is anything for the executor now; a look that changes nothing."""
-    return processes.next_for(
-        tx,
-        executor.colonyname,
-        executor.executortype,
-        executor.executorname,
-        executor.locationname,
-        processes.UNLIMITED if cpu is None else cpu,
-        processes.UNLIMITED if mem is None else mem,
-    )
 
 
 def take_back(tx: Transaction, processid: str, executorid: str) -> None:

@@ -20,7 +20,7 @@ def format_time(nanoseconds: int) -> str:
     if nanoseconds == 0:
         return NEVER
     seconds, rest = divmod(nanoseconds, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
     micros = rest // 1000
     if not micros:
         return text + "Z"

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from colonies_node.core import limits
+from colonies_node.core.events import Waiter
 from colonies_node.core.states import ProcessState
 from colonies_node.core.store.transaction import Transaction
 
@@ -66,8 +67,6 @@ COLUMNS: Final = ", ".join(FIELDS)
 
 _INSERT = f"insert into processes ({', '.join(FIELDS[1:])}) values ({', '.join('?' * (len(FIELDS) - 1))})"
 _FIND = f"select {COLUMNS} from processes where processid = ?"
-
-_BY_SEQ = f"select {COLUMNS} from processes where seq = ?"
 
 _NEXT_IN_LINE = """
     select prioritytime, seq from processes
@@ -161,7 +160,7 @@ _COUNT = (
 )
 _COUNT_SERVER = "select state, count(*) from processes group by state"
 
-UNLIMITED: Final = (1 << 63) - 1
+_UNLIMITED: Final = (1 << 63) - 1
 
 
 def insert(tx: Transaction, row: ProcessRow) -> None:
@@ -174,27 +173,17 @@ def find(tx: Transaction, processid: str) -> ProcessRow | None:
     return _row(tx.one(_FIND, (processid,)))
 
 
-def by_seq(tx: Transaction, seq: int) -> ProcessRow | None:
-    """The process with this number in the store."""
-    return _row(tx.one(_BY_SEQ, (seq,)))
-
-
-def next_for(
-    tx: Transaction, colonyname: str, executortype: str, executorname: str, locationname: str, cpu: int, mem: int
-) -> int | None:
-    """The `seq` of the process that this executor should get now, or None.
-
-    `cpu` in millicores and `mem` in bytes are what it has free, UNLIMITED when it did not say.
-    """
+def next_for(tx: Transaction, waiter: Waiter) -> int | None:
+    """The `seq` of the process that this executor should get now, or None."""
     found = tx.one(
         NEXT,
         {
-            "colony": colonyname,
-            "type": executortype,
-            "name": executorname,
-            "location": locationname.lower(),
-            "cpu": cpu,
-            "mem": mem,
+            "colony": waiter.colonyname,
+            "type": waiter.executortype,
+            "name": waiter.executorname,
+            "location": waiter.locationname.lower(),
+            "cpu": _UNLIMITED if waiter.cpu is None else waiter.cpu,
+            "mem": _UNLIMITED if waiter.mem is None else waiter.mem,
             "parallelism": limits.MAX_PARALLELISM,
         },
     )

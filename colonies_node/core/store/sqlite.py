@@ -45,19 +45,22 @@ class Outcome:
 class Store:
     """An open store. Not for more than one thread, except `fold` and what `reader` gives."""
 
-    def __init__(self, folder: Path, clock: Callable[[], int], durability: Durability = "full") -> None:
-        """Open or make the store in `folder`; `clock` gives Unix nanoseconds.
+    def __init__(
+        self, folder: Path, clock: Callable[[], int], durability: Durability = "full", vfs: str | None = None
+    ) -> None:
+        """Open or make the store in `folder`; `clock` gives Unix nanoseconds, `vfs` names the way to the disk.
 
         Raises StoreLocked, StoreTooNew, StoreCorrupt or StoreError with a sentence; the file is untouched then.
         """
         self._clock = clock
         self._durability = durability
-        self._last_stamp = 0
+        self._vfs = vfs
         self.alarm = 0
         self.path = folder / "colonies.db"
         self._lock = _lock(folder)
         try:
-            self._writer = _open(self.path, durability)
+            self._writer = _open(self.path, durability, vfs)
+            self._last_stamp = _newest_stamp(self._writer)
             self._reader = self.reader()
         except BaseException:
             os.close(self._lock)
@@ -76,7 +79,7 @@ class Store:
 
     def reader(self) -> apsw.Connection:
         """One more connection, which sees what is committed and cannot write."""
-        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         _tune(connection)
         return connection
 
@@ -164,7 +167,7 @@ class Store:
 
     def fold(self) -> None:
         """Move the write-ahead log into the file, as far as readers allow; one long call, made for a worker thread."""
-        connection = apsw.Connection(str(self.path))
+        connection = apsw.Connection(str(self.path), vfs=self._vfs)
         try:
             _tune(connection)
             connection.execute(f"pragma synchronous={self._durability}")
@@ -215,11 +218,11 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def _open(path: Path, durability: Durability) -> apsw.Connection:
+def _open(path: Path, durability: Durability, vfs: str | None) -> apsw.Connection:
     try:
         if path.exists() and path.stat().st_size:
             _inspect(path)
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(str(path), vfs=vfs)
         try:
             _tune(connection)
             connection.execute("pragma journal_mode=wal").fetchall()
@@ -237,6 +240,8 @@ def _open(path: Path, durability: Durability) -> apsw.Connection:
 def _inspect(path: Path) -> None:
     """Look before touching: is this file ours, whole enough to read, and not from a newer version?"""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    # A log that another version left beside the file is that version's to fold.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     try:
         application = connection.pragma("application_id")
         version = connection.pragma("user_version")
@@ -285,3 +290,12 @@ def _migrate(connection: apsw.Connection) -> None:
     except BaseException:
         connection.execute("rollback")
         raise
+
+
+def _newest_stamp(connection: apsw.Connection) -> int:
+    """The last instant that Transaction.stamp gave before the store was closed, 0 in a new store."""
+    newest = "select max(at) from (select * from (select {1} as at from {0} order by seq desc limit 1) union all select 0)"
+    return max(
+        connection.execute(newest.format(table, column)).get
+        for table, column in (("processes", "submissiontime"), ("logs", "timestamp"))
+    )
