@@ -1,4 +1,4 @@
-"""The work of the demo: a program that an executor runs. `machine` reports on this machine, `inventory DIR` on its files."""
+"""The work of the demo, a program that an executor runs: `machine` reports on it, `inventory DIR` on its files."""
 
 from __future__ import annotations
 
