@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -75,7 +76,5 @@ def test_what_is_no_rfc_3339_time_is_refused(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_is_an_instant_of_64_bits_or_refused(text: str) -> None:
-    try:
+    with suppress(ValueError):
         assert 0 <= parse_time(text) < 1 << 63
-    except ValueError:
-        pass

@@ -14,7 +14,7 @@ from colonies_node.core.store.transaction import Transaction
 
 def version(tx: Transaction, message: m.Message, call: Call) -> Version:
     """The version."""
-    return Version(buildversion=call.rules.buildversion, buildtime=call.rules.buildtime)
+    return Version(buildversion=call.rules.buildversion, buildtime=call.rules.buildtime, msgtype="versionmsg")
 
 
 def info(tx: Transaction, message: m.Message, call: Call) -> ServerInfo:

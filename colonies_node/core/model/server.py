@@ -47,7 +47,7 @@ class Version(Record):
 
     buildversion: str = always(str)
     buildtime: str = always(str)
-    msgtype: str = "versionmsg"
+    msgtype: str = always(str)
 
 
 class ClusterNode(Record):

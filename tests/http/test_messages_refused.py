@@ -1,0 +1,307 @@
+"""Whoever has no right to a message is told so, and nothing changes; so is whoever sends something else than a message."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from colonies_node.core.broker.table import ROWS
+from colonies_node.http.envelope import write_request
+from tests.core.test_table import PHRASES, invalid_json, mismatch
+from tests.lab import Lab
+from tests.node import ALICE, OWNER, SERVER, STRANGER, Node, Party
+
+ANN, PENDING, REJECTED, GONE = (Party(f"{name} of lab") for name in ("ann", "pen", "rej", "gone"))
+OTHERS = Party("the owner of another colony")
+EVERYBODY = (SERVER, OWNER, ALICE, ANN, PENDING, REJECTED, GONE, STRANGER, OTHERS)
+
+NOT_SERVER = "Access denied, not server owner"
+NOT_OWNER = "Access denied, not colony owner"
+NOT_MEMBER = "Access denied, not a member of Colony with name <lab>"
+
+SERVER_OWNER = {SERVER}, NOT_SERVER
+COLONY_OWNER = {OWNER}, NOT_OWNER
+MEMBER = {ALICE, ANN}, NOT_MEMBER
+ANY_MEMBER = {ALICE, ANN, PENDING, REJECTED, GONE}, NOT_MEMBER
+ANYBODY = set(EVERYBODY), ""
+
+RIGHTS = {
+    "addcolonymsg": SERVER_OWNER,
+    "removecolonymsg": SERVER_OWNER,
+    "getcoloniesmsg": SERVER_OWNER,
+    "getcolonymsg": MEMBER,
+    "getcolonystatsmsg": MEMBER,
+    "addusermsg": COLONY_OWNER,
+    "getusersmsg": ANY_MEMBER,
+    "getusermsg": ANY_MEMBER,
+    "getuserbyidmsg": ANY_MEMBER,
+    "removeusermsg": COLONY_OWNER,
+    "addexecutormsg": COLONY_OWNER,
+    "getexecutorsmsg": ANY_MEMBER,
+    "getexecutormsg": MEMBER,
+    "getexecutorbyidmsg": MEMBER,
+    "approveexecutormsg": COLONY_OWNER,
+    "rejectexecutormsg": COLONY_OWNER,
+    "removeexecutormsg": COLONY_OWNER,
+    "reportallocationmsg": ANY_MEMBER,
+    "updateexecutormsg": ANY_MEMBER,
+    "addfunctionmsg": MEMBER,
+    "getfunctionsmsg": MEMBER,
+    "removefunctionmsg": MEMBER,
+    "submitfuncspecmsg": MEMBER,
+    "assignprocessmsg": MEMBER,
+    "pauseassignmentsmsg": COLONY_OWNER,
+    "resumeassignmentsmsg": COLONY_OWNER,
+    "getpausestatusmsg": ANY_MEMBER,
+    "getprocessmsg": MEMBER,
+    "getprocessesmsg": MEMBER,
+    "getprocesshistmsg": MEMBER,
+    "removeprocessmsg": MEMBER,
+    "removeallprocessesmsg": COLONY_OWNER,
+    "setoutputmsg": MEMBER,
+    "closesuccessfulmsg": MEMBER,
+    "closefailedmsg": MEMBER,
+    "cancelprocessmsg": MEMBER,
+    "addattributemsg": MEMBER,
+    "getattributemsg": MEMBER,
+    "addlogmsg": MEMBER,
+    "addexecutorlogmsg": MEMBER,
+    "getlogsmsg": MEMBER,
+    "searchlogsmsg": MEMBER,
+    "versionmsg": ANYBODY,
+    "getserverinfomsg": ANYBODY,
+    "getstatisticsmsg": SERVER_OWNER,
+    "getclustermsg": SERVER_OWNER,
+    "changeuseridmsg": ANY_MEMBER,
+    "changeexecutoridmsg": ANY_MEMBER,
+    "changecolonyidmsg": COLONY_OWNER,
+    "changeserveridmsg": SERVER_OWNER,
+    "addlocationmsg": COLONY_OWNER,
+    "getlocationsmsg": ANY_MEMBER,
+    "getlocationmsg": ANY_MEMBER,
+    "removelocationmsg": COLONY_OWNER,
+}
+"""Message type → who may send it, and what all others are told."""
+
+
+class Town:
+    """A colony in which there is one of everything, and an honest request of every type to it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.node = lab.node
+        self.requests: dict[str, dict[str, Any]] = {}
+
+    async def build(self) -> Town:
+        lab, call = self.lab, self.node.call
+        await call(SERVER, "addcolonymsg", colony={"colonyid": OTHERS.id, "name": "another"})
+        await lab.join("ann")
+        await lab.apply("pen")
+        for name, what in (("rej", "reject"), ("gone", "remove")):
+            await lab.apply(name)
+            await call(OWNER, f"{what}executormsg", colonyname="lab", executorname=name)
+        running = await lab.submit(env={"A": "b"})
+        await lab.assign(ANN)
+        waiting = await lab.submit()
+        place = {"colonyname": "lab", "name": "here", "locationid": "1", "description": "", "long": 1, "lat": 2}
+        await call(OWNER, "addlocationmsg", location=place)
+        function = await call(ANN, "addfunctionmsg", fun={"colonyname": "lab", "executorname": "ann", "funcname": "f"})
+        attribute = {"targetid": running["processid"], "key": "k", "value": "v", "attributetype": 1}
+        noted = await call(ANN, "addattributemsg", attribute=attribute)
+        self._write_requests(running["processid"], waiting["processid"], function["functionid"], noted["attributeid"])
+        return self
+
+    def _write_requests(self, running: str, waiting: str, function: str, attribute: str) -> None:
+        lab = {"colonyname": "lab"}
+        new = {"colonyname": "lab", "name": "new", "userid": "2" * 64, "email": "", "phone": ""}
+        executor = {"colonyname": "lab", "executorname": "new", "executorid": "3" * 64, "executortype": "worker"}
+        noted = {"targetid": running, "key": "new", "value": "v", "attributetype": 1}
+        self.requests = {
+            "addcolonymsg": {"colony": {"colonyid": "1" * 64, "name": "new"}},
+            "addusermsg": {"user": new},
+            "getusermsg": lab | {"name": "alice"},
+            "getuserbyidmsg": lab | {"userid": ALICE.id},
+            "removeusermsg": lab | {"name": "alice"},
+            "addexecutormsg": {"executor": executor},
+            "getexecutormsg": lab | {"executorname": "ann"},
+            "getexecutorbyidmsg": lab | {"executorid": ANN.id},
+            "approveexecutormsg": lab | {"executorname": "pen"},
+            "rejectexecutormsg": lab | {"executorname": "ann"},
+            "removeexecutormsg": lab | {"executorname": "ann"},
+            "reportallocationmsg": lab | {"executorname": "ann", "allocations": {"projects": {"p": {"usedcpu": 1}}}},
+            "updateexecutormsg": lab | {"executorname": "ann", "capabilities": {"software": [{"name": "s"}]}},
+            "addfunctionmsg": {"fun": {"colonyname": "lab", "executorname": "ann", "funcname": "g"}},
+            "removefunctionmsg": {"functionid": function},
+            "submitfuncspecmsg": {"spec": {"funcname": "f", "conditions": lab | {"executortype": "worker"}}},
+            "assignprocessmsg": lab | {"timeout": -1},
+            "getprocessmsg": {"processid": running},
+            "getprocessesmsg": lab | {"count": 10, "state": 0},
+            "getprocesshistmsg": lab | {"seconds": 10, "state": 0},
+            "removeprocessmsg": {"processid": waiting},
+            "removeallprocessesmsg": lab | {"state": -1},
+            "setoutputmsg": {"processid": running, "out": ["x"]},
+            "closesuccessfulmsg": {"processid": running, "out": ["x"]},
+            "closefailedmsg": {"processid": running, "errors": ["x"]},
+            "cancelprocessmsg": {"processid": waiting},
+            "addattributemsg": {"attribute": noted},
+            "getattributemsg": {"attributeid": attribute},
+            "addlogmsg": {"processid": running, "message": "x"},
+            "addexecutorlogmsg": lab | {"executorname": "ann", "message": "x"},
+            "getlogsmsg": {"processid": running, "count": 10},
+            "searchlogsmsg": lab | {"text": "x", "days": 1, "count": 10},
+            "changeuseridmsg": lab | {"userid": "4" * 64},
+            "changeexecutoridmsg": lab | {"executorid": "5" * 64},
+            "changecolonyidmsg": lab | {"colonyid": "6" * 64},
+            "changeserveridmsg": {"serverid": "7" * 64},
+            "addlocationmsg": {"location": {"colonyname": "lab", "name": "new", "locationid": "2"}},
+            "getlocationmsg": lab | {"name": "here"},
+            "removelocationmsg": lab | {"name": "here"},
+        }
+        for row in ROWS:
+            self.requests.setdefault(row.msgtype, lab)
+
+
+@pytest.fixture
+async def town(lab: Lab) -> Town:
+    return await Town(lab).build()
+
+
+def test_every_type_has_a_right_to_test() -> None:
+    assert set(RIGHTS) == {row.msgtype for row in ROWS}
+
+
+@pytest.mark.parametrize("msgtype", RIGHTS)
+async def test_only_who_has_the_right_may(town: Town, msgtype: str) -> None:
+    allowed, refusal = RIGHTS[msgtype]
+    before = town.node.tables()
+    for party in EVERYBODY:
+        if party not in allowed:
+            answer = await town.node.ask(party, msgtype, **town.requests[msgtype])
+            assert answer.refusal == (403, refusal), party
+            assert town.node.tables() == before, party
+    # The last one first: an earlier one may take away what a later one needs (an identity, a process).
+    for party in sorted(allowed, key=EVERYBODY.index, reverse=True):
+        answer = await town.node.ask(party, msgtype, **town.requests[msgtype])
+        assert answer.refusal is None or not answer.refusal[1].startswith("Access denied"), party
+
+
+SIGNED = [row.msgtype for row in ROWS if row.signed]
+
+
+@pytest.mark.parametrize("msgtype", SIGNED)
+async def test_a_message_needs_a_signature(town: Town, msgtype: str) -> None:
+    before = town.node.tables()
+    answer = await town.node.ask(None, msgtype, **town.requests[msgtype])
+    assert answer.refusal == (403, "Invalid signature length")
+    assert town.node.tables() == before
+
+
+@pytest.mark.parametrize("msgtype", PHRASES)
+async def test_a_payload_that_is_no_message_is_refused(town: Town, msgtype: str) -> None:
+    allowed, _ = RIGHTS[msgtype]
+    sender = min(allowed, key=EVERYBODY.index)
+    before = town.node.tables()
+    honest = {"msgtype": msgtype, **town.requests[msgtype]}
+    for payload, text in (
+        (b"", invalid_json(msgtype)),
+        (b"not JSON", invalid_json(msgtype)),
+        (json.dumps(honest).encode()[:-1], invalid_json(msgtype)),
+        (b"[]", invalid_json(msgtype)),
+        (json.dumps(honest | {"msgtype": 1}).encode(), invalid_json(msgtype)),
+        (json.dumps(honest | {"msgtype": "another"}).encode(), mismatch(msgtype)),
+        (json.dumps(honest | {"msgtype": msgtype.upper()}).encode(), mismatch(msgtype)),
+        (json.dumps(town.requests[msgtype]).encode(), mismatch(msgtype)),
+        (b"null", mismatch(msgtype)),
+        (b"{}", mismatch(msgtype)),
+    ):
+        answer = await town.node.post(write_request(msgtype, payload, sender.signer))
+        assert answer.refusal == (400, text), payload
+    assert town.node.tables() == before
+
+
+@pytest.mark.parametrize("payload", [b"", b"not JSON", b"null", b'{"msgtype":"another"}'])
+async def test_server_info_does_not_look_at_its_payload(node: Node, payload: bytes) -> None:
+    answer = await node.post(write_request("getserverinfomsg", payload, None))
+    assert answer.refusal is None
+    assert answer.envelope["payloadtype"] == "getserverinfomsg"
+
+
+async def test_a_version_needs_no_signature(node: Node) -> None:
+    version = await node.call(None, "versionmsg")
+    assert version.keys() == {"buildversion", "buildtime", "msgtype"}
+    assert version["msgtype"] == "versionmsg"
+
+
+UNKNOWN_COLONY = "Colony with name <nowhere> does not exists"
+OF_COLONY = {
+    **{t: (403, UNKNOWN_COLONY) for t in ("pauseassignmentsmsg", "resumeassignmentsmsg", "removeallprocessesmsg")},
+    **{t: (403, UNKNOWN_COLONY) for t in ("getcolonymsg", "getexecutorsmsg", "getfunctionsmsg", "getprocessesmsg")},
+    **{t: (403, UNKNOWN_COLONY) for t in ("getprocesshistmsg", "assignprocessmsg", "searchlogsmsg")},
+    **{t: (403, UNKNOWN_COLONY) for t in ("reportallocationmsg", "updateexecutormsg", "addexecutorlogmsg")},
+    **{t: (403, UNKNOWN_COLONY) for t in ("changeuseridmsg", "changeexecutoridmsg", "changecolonyidmsg")},
+    "getpausestatusmsg": (403, UNKNOWN_COLONY),
+    **{t: (400, UNKNOWN_COLONY) for t in ("getusersmsg", "getusermsg", "getuserbyidmsg", "removeusermsg")},
+    **{t: (400, UNKNOWN_COLONY) for t in ("getlocationsmsg", "getlocationmsg", "removelocationmsg")},
+    "getcolonystatsmsg": (400, "Colony with name <nowhere> not found"),
+    "getexecutormsg": (500, "Failed to get executor, executor is nil"),
+    "approveexecutormsg": (500, "Failed to approve executor, executor is nil"),
+    "rejectexecutormsg": (500, "Failed to reject executor, executor is nil"),
+    "removeexecutormsg": (500, "Failed to remove executor, executor is nil"),
+}
+
+
+@pytest.mark.parametrize("msgtype", OF_COLONY)
+async def test_a_colony_that_is_not_there_is_named(town: Town, msgtype: str) -> None:
+    fields = town.requests[msgtype] | {"colonyname": "nowhere"}
+    for party in (STRANGER, OWNER, ALICE):
+        assert (await town.node.ask(party, msgtype, **fields)).refusal == OF_COLONY[msgtype]
+
+
+async def test_a_colony_to_remove_must_be_there(town: Town) -> None:
+    answer = await town.node.ask(SERVER, "removecolonymsg", colonyname="nowhere")
+    assert answer.refusal == (400, "Colony with name <nowhere> not found")
+
+
+@pytest.mark.parametrize("msgtype", ["pauseassignmentsmsg", "removeallprocessesmsg", "changecolonyidmsg"])
+async def test_an_owner_must_name_the_colony(town: Town, msgtype: str) -> None:
+    answer = await town.node.ask(OWNER, msgtype, **(town.requests[msgtype] | {"colonyname": ""}))
+    assert answer.refusal == (403, "Empty Colony name")
+
+
+NOTHING = {
+    "addcolonymsg": (SERVER, 400, "Failed to add colony, colony is <nil>"),
+    "addusermsg": (OWNER, 400, "Failed to add user, executor is nil"),
+    "addexecutormsg": (OWNER, 400, "Failed to add executor, executor is nil"),
+    "addfunctionmsg": (ANN, 400, "Failed to add function, msg.Function is nil"),
+    "removefunctionmsg": (ANN, 400, "Failed to remove function, msg.FunctionID is empty"),
+    "submitfuncspecmsg": (ALICE, 400, "Failed to submit process spec, msg.FunctionSpec is nil"),
+    "addlocationmsg": (OWNER, 400, "Failed to add location, location is nil"),
+    "changeuseridmsg": (ALICE, 400, "Failed to change user Id, user Id is empty"),
+    "changeexecutoridmsg": (ANN, 400, "Failed to change executor Id, executor Id is empty"),
+    "changecolonyidmsg": (OWNER, 400, "Failed to change colony Id, colony Id is empty"),
+    "changeserveridmsg": (SERVER, 400, "Failed to change colony Id, colony Id is empty"),
+    "addattributemsg": (ANN, 400, "Failed to add attribute, attribute is nil"),
+    "getprocessmsg": (ALICE, 404, "Failed to get process, process not found"),
+    "removeprocessmsg": (ALICE, 500, "Failed to remove process, process is nil"),
+    "setoutputmsg": (ANN, 500, "Failed to set output, process is nil"),
+    "closesuccessfulmsg": (ANN, 500, "Failed to close process as successful, process is nil"),
+    "closefailedmsg": (ANN, 500, "Failed to close process as failed, process is nil"),
+    "cancelprocessmsg": (ALICE, 500, "Failed to cancel process, process is nil"),
+    "addlogmsg": (ANN, 500, "Failed to add log, process is nil"),
+    "getlogsmsg": (ALICE, 500, "Failed to get logs, process does not exist"),
+    "getattributemsg": (ALICE, 400, "Attribute does not exists"),
+    "getexecutorbyidmsg": (ALICE, 404, "Failed to get executor by ID, executor is nil"),
+}
+"""What a message that carries or names nothing is told (DEVIATIONS 3 where the reference crashes)."""
+
+
+@pytest.mark.parametrize("msgtype", NOTHING)
+async def test_a_message_that_names_nothing_is_told_what_is_missing(town: Town, msgtype: str) -> None:
+    sender, status, text = NOTHING[msgtype]
+    before = town.node.tables()
+    assert (await town.node.ask(sender, msgtype)).refusal == (status, text)
+    nulls = dict.fromkeys(town.requests[msgtype])
+    assert (await town.node.ask(sender, msgtype, **nulls)).refusal == (status, text)
+    assert town.node.tables() == before
