@@ -128,23 +128,24 @@ async def _signal() -> None:
             return
 
 
-# -- dev: everything on this machine, under keys that everybody knows ------------------------------------------------
+# -- dev: everything on this machine, under keys that everybody knows ---------------------------------------
 
 DEV_SERVER_PRVKEY = "fcc79953d8a751bf41db661592dc34d30004b1a651ffa0725b03ac227641499d"
 DEV_COLONY_PRVKEY = "ba949fa134981372d6da62b6a56f336ab4d843b22c02a4257dcf7d0d73097514"
 DEV_PRVKEY = "ddf7f7791208083b6a9ed975a72684f6406a269cfa36f1b1c32045c0a71fff05"
-"""The development keys of the reference (protocol/core.md, section 1): of the server, the colony, the user."""
+"""The development keys of the reference (protocol/core.md, section 1): of server, colony and user."""
 
 DEV_NAME = "dev"
 DEV_EXECUTOR = "dev-executor"
 DEV_TYPE = "cli"
+DEV_GRACE_S = 5
 
 
 async def dev(settings: Settings, *, ready: Callable[[str], None], say: Callable[[str], None]) -> None:
     """Be a server with the colony and user `dev` and a shell executor, until SIGTERM or SIGINT.
 
-    Calls `ready(url)` once there is a colony to use; `say` gets what the executor tells. Raises SettingRefused if the
-    data folder belongs to another server: that one would be handed to everybody.
+    Calls `ready(url)` once there is a colony to use; `say` gets what the executor tells. Raises SettingRefused
+    if the data folder belongs to another server: that one would be handed to everybody.
     """
     owner = id_of(DEV_SERVER_PRVKEY)
     _refuse_foreign_data(settings.data, owner)
@@ -165,6 +166,7 @@ async def dev(settings: Settings, *, ready: Callable[[str], None], say: Callable
             executor_name=DEV_EXECUTOR,
             executor_type=DEV_TYPE,
             shell=True,
+            grace=DEV_GRACE_S,
         )
         async with trio.open_nursery() as working:
             working.start_soon(partial(execute, executor, say=say, stop=stop_executor))
@@ -187,10 +189,11 @@ async def _furnish(url: str) -> None:
     """Add the colony and the user, as any client would, unless they are there."""
     colony: Any = {"name": DEV_NAME, "colonyid": id_of(DEV_COLONY_PRVKEY)}
     user: Any = {"colonyname": DEV_NAME, "name": DEV_NAME, "userid": id_of(DEV_PRVKEY), "email": "", "phone": ""}
-    for key, msgtype, record in (
+    steps: tuple[tuple[str, str, dict[str, Any]], ...] = (
         (DEV_SERVER_PRVKEY, "addcolonymsg", {"colony": colony}),
         (DEV_COLONY_PRVKEY, "addusermsg", {"user": user}),
-    ):
+    )
+    for key, msgtype, record in steps:
         async with Client(url, key) as client:
             try:
                 await client.call(msgtype, **record)

@@ -15,9 +15,7 @@ OUT = 1
 TYPES = ("IN", "OUT", "ERR", "ENV")
 
 
-@command.verb(
-    "add", MEMBER, "colonies-node attribute add -p PROCESSID --key humidity --value 61 --prvkey pi1.key"
-)
+@command.verb("add", MEMBER, "colonies-node attribute add -p PROCESSID --key humidity --value 61 --prvkey pi1.key")
 @click.option("--processid", "-p", required=True, metavar="ID", help="Id of a process that you run.")
 @click.option("--key", required=True, help="Its name; once for each process.")
 @click.option("--value", required=True, help="Its value.")

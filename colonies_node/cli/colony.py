@@ -13,9 +13,7 @@ from colonies_node.settings import COLONY_OWNER, MEMBER, SERVER_OWNER
 command = Noun("colony", help="Add, list and remove colonies.", aliases={"statistics": "stats"})
 
 
-@command.verb(
-    "add", SERVER_OWNER, "colonies-node colony add --name lab --colonyid $(colonies-node key id lab.key)"
-)
+@command.verb("add", SERVER_OWNER, "colonies-node colony add --name lab --colonyid $(colonies-node key id lab.key)")
 @named("--name", "Name of the new colony.")
 @click.option("--colonyid", required=True, metavar="ID", help="Id of the colony owner's key.")
 @as_json
@@ -35,7 +33,7 @@ def ls(link: Link, as_json: bool) -> None:
     if as_json:
         return print_json(colonies)
     rows = [(colony["name"], colony["colonyid"]) for colony in sorted(colonies, key=lambda one: one["name"])]
-    click.echo(table(("Name", "Colony id"), rows, link.settings.cli_ascii))
+    click.echo(table(("Name", "Colony id"), rows, link.settings.cli_ascii, empty="The server has no colonies."))
 
 
 @command.verb("get", MEMBER, "colonies-node colony get --colony lab")

@@ -108,7 +108,7 @@ def ls(
         return
     titles = ("Name", "Type", "Location", "State", "Last heard from")
     rows = [[_words(one)[title] for title in titles] for one in found]
-    click.echo(table(titles, rows, plain))
+    click.echo(table(titles, rows, plain, empty=f"No such executors in colony {link.colony}."))
 
 
 @command.verb("get", MEMBER, "colonies-node executor get pi1")

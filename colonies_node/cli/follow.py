@@ -38,9 +38,7 @@ class Log:
         """Print the entries that are there and were not printed yet; False if there were none."""
         found = False
         while True:
-            page = await self.client.call(
-                "getlogsmsg", count=MAX_LOGS, since=self.since, latest=False, **self.of
-            )
+            page = await self.client.call("getlogsmsg", count=MAX_LOGS, since=self.since, latest=False, **self.of)
             for entry in page or []:
                 print_entry(entry)
                 self.since = entry["timestamp"]

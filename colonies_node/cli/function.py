@@ -21,9 +21,7 @@ command = Noun("function", help="Submit work, and list what executors offer.")
 def waits(function: Any) -> Any:
     """Give a command the flags --wait, --follow, --out and --timeout."""
     for option in (
-        click.option(
-            "--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop waiting after S seconds."
-        ),
+        click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop waiting after S seconds."),
         click.option("--out", "show_out", is_flag=True, help="Wait, and print the output."),
         click.option("--follow", is_flag=True, help="Wait, and print the log as it grows."),
         click.option("--wait", is_flag=True, help="Wait until it has ended; exit code 1 if it failed."),
@@ -51,27 +49,17 @@ def waits(function: Any) -> Any:
     help="Only this executor. May be repeated.",
 )
 @click.option("--args", "listed", default="", metavar="A,B", help="Arguments with commas between.")
-@click.option(
-    "--arg", "single", multiple=True, metavar="A", help="One argument, taken as it is. May be repeated."
-)
+@click.option("--arg", "single", multiple=True, metavar="A", help="One argument, taken as it is. May be repeated.")
 @click.option("--kwargs", default="", metavar="K:V,...", help="Named arguments.")
 @click.option("--env", multiple=True, metavar="K=V,...", help="Environment variables. May be repeated.")
 @click.option("--label", default="", help="A label to find it by.")
 @click.option("--location", default="", help="Only executors at this place.")
 @click.option("--cpu", default="", metavar="1000m", help="Processor it needs.")
 @click.option("--mem", default="", metavar="512Mi", help="Memory it needs.")
-@click.option(
-    "--priority", type=int, default=0, show_default=True, help="One step is worth a day in the queue."
-)
-@click.option(
-    "--maxwaittime", type=int, default=-1, metavar="S", help="Fail if it waits longer; -1 for no limit."
-)
-@click.option(
-    "--maxexectime", type=int, default=-1, metavar="S", help="Stop if it runs longer; -1 for no limit."
-)
-@click.option(
-    "--maxretries", type=int, default=-1, metavar="N", help="Runs again so often after --maxexectime."
-)
+@click.option("--priority", type=int, default=0, show_default=True, help="One step is worth a day in the queue.")
+@click.option("--maxwaittime", type=int, default=-1, metavar="S", help="Fail if it waits longer; -1 for no limit.")
+@click.option("--maxexectime", type=int, default=-1, metavar="S", help="Stop if it runs longer; -1 for no limit.")
+@click.option("--maxretries", type=int, default=-1, metavar="N", help="Runs again so often after --maxexectime.")
 @waits
 @as_json
 def exec(
@@ -165,9 +153,7 @@ def cell_lines(value: object) -> str:
     return "\n".join(cell(line) for line in value.split("\n")) if isinstance(value, str) else cell(value)
 
 
-@command.verb(
-    "register", MEMBER, "colonies-node function register --name pi1 --func measure --prvkey pi1.key"
-)
+@command.verb("register", MEMBER, "colonies-node function register --name pi1 --func measure --prvkey pi1.key")
 @click.option("--name", required=True, metavar="EXECUTOR", help="Name of the executor whose key signs.")
 @click.option("--func", required=True, metavar="NAME", help="Name of the function.")
 @click.option("--description", default="", help="What it does.")
@@ -206,7 +192,8 @@ def ls(link: Link, name: str, as_json: bool) -> None:
         )
         for one in functions
     ]
-    click.echo(table(titles, rows, link.settings.cli_ascii))
+    empty = f"No functions are registered in colony {link.colony}."
+    click.echo(table(titles, rows, link.settings.cli_ascii, empty=empty))
 
 
 @command.verb("remove", MEMBER, "colonies-node function remove FUNCTIONID --prvkey pi1.key")

@@ -6,8 +6,8 @@ import logging
 import sys
 import time
 
-QUIET = ("httpx2", "httpcore2", "hypercorn.access")
-"""Loggers that tell every request: only their warnings are news."""
+QUIET = ("httpx2", "httpcore2", "hypercorn")
+"""Loggers of libraries: only their warnings are news."""
 
 
 class OneLine(logging.Formatter):

@@ -52,9 +52,7 @@ def is_bare(value: str) -> bool:
     if is_bare_key(value):
         return True
     if len(value) > 32 and "/" not in value and not os.path.exists(value):
-        raise KeyRefused(
-            "A key must be 64 hexadecimal characters or the path of a key file; this is neither."
-        )
+        raise KeyRefused("A key must be 64 hexadecimal characters or the path of a key file; this is neither.")
     return False
 
 
@@ -75,9 +73,7 @@ def read_key_file(path: Path) -> str:
     if keyfile.is_sealed(text):
         return text
     if not is_bare_key(text.strip()):
-        raise KeyRefused(
-            f"{path} is not a key file: it holds no 64 hexadecimal characters and no encrypted key."
-        )
+        raise KeyRefused(f"{path} is not a key file: it holds no 64 hexadecimal characters and no encrypted key.")
     if mode & 0o077:
         raise KeyRefused(f"Others may read the key file {path}: run `chmod 600 {path}`.")
     return text.strip().lower()

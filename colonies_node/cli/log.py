@@ -40,15 +40,9 @@ def add(link: Link, processid: str, msg: str) -> None:
 )
 @named("--processid -p", "Id of the process.", required=False)
 @click.option("--executorname", "-e", default="", metavar="NAME", help="All that this executor wrote.")
-@click.option(
-    "--since", default="0", metavar="WHEN", help="Only later than: nanoseconds, 10m (s, m, h, d), or a time."
-)
-@click.option(
-    "--count", type=click.IntRange(1, MAX_LOGS), default=100, show_default=True, help="So many at most."
-)
-@click.option(
-    "--latest/--first", "-l/-f", default=True, help="The newest entries, or the first. (default: newest)"
-)
+@click.option("--since", default="0", metavar="WHEN", help="Only later than: nanoseconds, 10m (s, m, h, d), or a time.")
+@click.option("--count", type=click.IntRange(1, MAX_LOGS), default=100, show_default=True, help="So many at most.")
+@click.option("--latest/--first", "-l/-f", default=True, help="The newest entries, or the first. (default: newest)")
 @click.option("--follow", is_flag=True, help="Go on printing: until the process has ended, or until Ctrl-C.")
 @as_json
 def get(
@@ -72,10 +66,7 @@ def get(
         of = {"colonyname": link.colony, "executorname": executorname}
         return link.run(lambda client: follow_log(Log(client, after, **of)))
     query: dict[str, Any] = {"processid": processid or "", "executorname": executorname, "count": count}
-    found = (
-        link.ask("getlogsmsg", colonyname=link.colony, since=after, latest=latest and not after, **query)
-        or []
-    )
+    found = link.ask("getlogsmsg", colonyname=link.colony, since=after, latest=latest and not after, **query) or []
     if as_json:
         return print_json(found)
     for entry in found:
@@ -116,10 +107,7 @@ def search(link: Link, text: str, days: int, count: int, whole: bool, as_json: b
         for entry in found:
             print_entry(entry)
         return
-    rows = [
-        (_local(entry), entry["executorname"], entry["processid"], entry["message"].strip())
-        for entry in found
-    ]
+    rows = [(_local(entry), entry["executorname"], entry["processid"], entry["message"].strip()) for entry in found]
     titles = ("Time", "Executor", "Process id", "Message")
     click.echo(table(titles, rows, link.settings.cli_ascii, flexible=("Message",)))
 

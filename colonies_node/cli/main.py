@@ -60,9 +60,7 @@ class Lazy(click.Group):
     epilog="Start here: `colonies-node dev` in one terminal, and in the next what it prints.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
-@click.option(
-    "--json", "as_json", is_flag=True, default=None, help="Print records as JSON, as the server sent them."
-)
+@click.option("--json", "as_json", is_flag=True, default=None, help="Print records as JSON, as the server sent them.")
 @click.option("-v", "--verbose", is_flag=True, default=None, help="Say more; show tracebacks.")
 @click.option("--tls/--insecure", default=None, hidden=True)
 @click.option("--skip-tls-verify", "tls_verify", flag_value="false", default=None, hidden=True)

@@ -88,9 +88,7 @@ def _add_list(name: str, state: int) -> None:
         _list(link, state, **query)
 
     ls.__doc__ = f"List {STATES[state].lower()} processes."
-    command.verb(
-        name, MEMBER, f"colonies-node process {name}\ncolonies-node process {name} --label nightly --ids"
-    )(ls)
+    command.verb(name, MEMBER, f"colonies-node process {name}\ncolonies-node process {name} --label nightly --ids")(ls)
 
 
 for _name, _state in (("psw", 0), ("ps", 1), ("pss", 2), ("psf", 3), ("psc", 4)):
@@ -137,9 +135,7 @@ def words(process: Record) -> dict[str, object]:
     """What a card of a process shows."""
     spec = process["spec"]
     conditions = spec["conditions"]
-    attributes = [
-        f"{one['key']}={one['value']}" for one in process["attributes"] or [] if one["attributetype"] != 3
-    ]
+    attributes = [f"{one['key']}={one['value']}" for one in process["attributes"] or [] if one["attributetype"] != 3]
     return {
         "Process id": process["processid"],
         "State": state_word(process["state"]),
@@ -179,9 +175,7 @@ def words(process: Record) -> dict[str, object]:
 @click.option("--out", "show_out", is_flag=True, help="Print the output.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop waiting after S seconds.")
 @as_json
-def wait(
-    link: Link, processid: str, follow: bool, show_out: bool, timeout: float | None, as_json: bool
-) -> None:
+def wait(link: Link, processid: str, follow: bool, show_out: bool, timeout: float | None, as_json: bool) -> None:
     """Wait until a process has ended; exit code 1 if it failed or was cancelled."""
     process = link.run(lambda client: finished(client, processid, follow=follow, timeout=timeout))
     conclude(process, show_out, as_json)
@@ -269,9 +263,7 @@ def _add_switch(name: str, msgtype: str, says: str, done: str) -> None:
     command.verb(name, COLONY_OWNER, f"colonies-node process {name}")(switch)
 
 
-_add_switch(
-    "pause", "pauseassignmentsmsg", "Hand out no more work in the colony; what runs goes on.", "are paused"
-)
+_add_switch("pause", "pauseassignmentsmsg", "Hand out no more work in the colony; what runs goes on.", "are paused")
 _add_switch("resume", "resumeassignmentsmsg", "Hand out work in the colony again.", "go on")
 
 

@@ -79,12 +79,21 @@ def cut(text: str, most: int) -> str:
 
 
 def table(
-    titles: Sequence[str], rows: Iterable[Sequence[object]], plain: bool, *, flexible: Sequence[str] = ()
+    titles: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    plain: bool,
+    *,
+    empty: str = "",
+    flexible: Sequence[str] = (),
 ) -> str:
-    """A table with borders. Columns that are empty in every row are left out; `flexible` ones give way to the
-    terminal's width."""
+    """A table with borders, or the sentence `empty` if there is no row.
+
+    Columns that are empty in every row are left out; `flexible` ones give way to the terminal's width.
+    """
     cells = [[cell(value) for value in row] for row in rows]
-    kept = [n for n, title in enumerate(titles) if not cells or n == 0 or any(row[n] for row in cells)]
+    if not cells:
+        return empty
+    kept = [n for n in range(len(titles)) if n == 0 or any(row[n] for row in cells)]
     cells = [[row[n] for n in kept] for row in cells]
     heads = [titles[n].upper() for n in kept]
     widths = [max(width(line[n]) for line in [heads, *cells]) for n in range(len(heads))]

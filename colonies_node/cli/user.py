@@ -15,9 +15,7 @@ from colonies_node.settings import COLONY_OWNER, MEMBER
 command = Noun("user", help="Add, list and remove the users of a colony.")
 
 
-@command.verb(
-    "add", COLONY_OWNER, "colonies-node user add --name ada --userid $(colonies-node key id ada.key)"
-)
+@command.verb("add", COLONY_OWNER, "colonies-node user add --name ada --userid $(colonies-node key id ada.key)")
 @named("--name", "Name of the new user.")
 @click.option("--userid", required=True, metavar="ID", help="Id of the user's key.")
 @click.option("--email", default="", help="Where to reach the user.")
@@ -40,7 +38,8 @@ def ls(link: Link, as_json: bool) -> None:
     if as_json:
         return print_json(users)
     rows = [tuple(_words(user).values()) for user in sorted(users, key=lambda user: user["name"])]
-    click.echo(table(("Name", "Email", "Phone", "User id"), rows, link.settings.cli_ascii))
+    empty = f"Colony {link.colony} has no users."
+    click.echo(table(("Name", "Email", "Phone", "User id"), rows, link.settings.cli_ascii, empty=empty))
 
 
 @command.verb("get", MEMBER, "colonies-node user get ada")

@@ -149,9 +149,7 @@ def confirm(question: str, yes: bool) -> None:
         click.confirm(f"{question} This cannot be undone.", abort=True, err=True)
 
 
-def named(
-    flags: str, help: str, *, required: bool = True
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def named(flags: str, help: str, *, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command a value that comes as its argument or, as in the reference, as a flag.
 
     `flags` are the flags, of which the first without its dashes is the name of the parameter.
