@@ -1,4 +1,4 @@
-"""Whoever has no right to a message is told so, and nothing changes; so is whoever sends something else than a message."""
+"""Who has no right to a message, or sends something else than a message, is told so, and nothing changes."""
 
 from __future__ import annotations
 
@@ -235,15 +235,15 @@ async def test_a_version_needs_no_signature(node: Node) -> None:
 
 
 UNKNOWN_COLONY = "Colony with name <nowhere> does not exists"
+FIRST_OF_ALL = "getusersmsg getusermsg getuserbyidmsg removeusermsg getlocationsmsg getlocationmsg removelocationmsg"
+WITH_THE_RIGHT = (
+    "pauseassignmentsmsg resumeassignmentsmsg removeallprocessesmsg getcolonymsg getexecutorsmsg getfunctionsmsg"
+    " getprocessesmsg getprocesshistmsg assignprocessmsg searchlogsmsg reportallocationmsg updateexecutormsg"
+    " addexecutorlogmsg changeuseridmsg changeexecutoridmsg changecolonyidmsg getpausestatusmsg"
+)
 OF_COLONY = {
-    **{t: (403, UNKNOWN_COLONY) for t in ("pauseassignmentsmsg", "resumeassignmentsmsg", "removeallprocessesmsg")},
-    **{t: (403, UNKNOWN_COLONY) for t in ("getcolonymsg", "getexecutorsmsg", "getfunctionsmsg", "getprocessesmsg")},
-    **{t: (403, UNKNOWN_COLONY) for t in ("getprocesshistmsg", "assignprocessmsg", "searchlogsmsg")},
-    **{t: (403, UNKNOWN_COLONY) for t in ("reportallocationmsg", "updateexecutormsg", "addexecutorlogmsg")},
-    **{t: (403, UNKNOWN_COLONY) for t in ("changeuseridmsg", "changeexecutoridmsg", "changecolonyidmsg")},
-    "getpausestatusmsg": (403, UNKNOWN_COLONY),
-    **{t: (400, UNKNOWN_COLONY) for t in ("getusersmsg", "getusermsg", "getuserbyidmsg", "removeusermsg")},
-    **{t: (400, UNKNOWN_COLONY) for t in ("getlocationsmsg", "getlocationmsg", "removelocationmsg")},
+    **dict.fromkeys(FIRST_OF_ALL.split(), (400, UNKNOWN_COLONY)),
+    **dict.fromkeys(WITH_THE_RIGHT.split(), (403, UNKNOWN_COLONY)),
     "getcolonystatsmsg": (400, "Colony with name <nowhere> not found"),
     "getexecutormsg": (500, "Failed to get executor, executor is nil"),
     "approveexecutormsg": (500, "Failed to approve executor, executor is nil"),
