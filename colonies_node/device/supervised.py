@@ -39,6 +39,10 @@ class Ended:
     fault: tuple[int, str] | None = None
 
 
+UNSUPERVISED = Ended(fault=(0, "its supervisor was killed"))
+"""The program itself has died with its supervisor; what it had started may still run."""
+
+
 class Running:
     """A program that runs. It is killed with everything it started when this is closed, or when this process
     ends.
@@ -74,7 +78,11 @@ class Running:
             os.close(writer)
         running = cls(process, report)
         start = {"argv": list(program.argv), "env": dict(program.env), "folder": str(program.folder)}
-        await running._tell(json.dumps(start).encode() + b"\n")
+        try:
+            await running._tell(json.dumps(start).encode() + b"\n")
+        except BaseException:
+            await running.aclose()
+            raise
         return running
 
     async def terminate(self) -> None:
@@ -91,7 +99,7 @@ class Running:
         try:
             said = json.loads(os.read(self._report, 65536))
         except (BlockingIOError, ValueError):
-            return Ended(fault=(0, "its supervisor was killed"))
+            return UNSUPERVISED
         if fault := said.pop("fault", None):
             return Ended(fault=(fault[0], fault[1]))
         return Ended(**said)

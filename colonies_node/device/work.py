@@ -22,11 +22,12 @@ from colonies_node.core.errors import BadRequest, LinkDown, Refused
 from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.environment import wanted
+from colonies_node.device.leftovers import kill_survivors
 from colonies_node.device.link import Caller, is_gone
 from colonies_node.device.logs import LogQueue, LogStream
 from colonies_node.device.results import Outcome
 from colonies_node.device.runners import Errand, Runner, Written, choose
-from colonies_node.device.supervised import Ended, Program, Running
+from colonies_node.device.supervised import UNSUPERVISED, Ended, Program, Running
 
 GRACE_S = 5.0
 """Seconds between asking a process group to end and killing it."""
@@ -147,6 +148,8 @@ class Work:
                 readers.start_soon(log.read, running.stdout, written.out.feed)
                 readers.start_soon(log.read, running.stderr, written.err.feed)
                 ended = await running.wait()
+                if ended is UNSUPERVISED:
+                    kill_survivors([self.processid])
                 readers.cancel_scope.deadline = trio.current_time() + LAST_WORDS_S
             await log.settle(LAST_WORDS_S)
             nursery.cancel_scope.cancel()

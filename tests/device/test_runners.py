@@ -84,7 +84,7 @@ async def test_a_nul_in_an_argument_is_refused(tmp_path: Path) -> None:
 
 async def test_arguments_beyond_what_the_system_takes_fail_with_its_words(tmp_path: Path) -> None:
     process = await shell(tmp_path, "echo", "x" * 4_000_000)
-    assert process["errors"] == ["echo did not run: Argument list too long."]
+    assert process["errors"] == ["echo could not be run: Argument list too long."]
 
 
 async def test_output_that_is_no_text_still_arrives(tmp_path: Path) -> None:

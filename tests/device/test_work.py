@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +15,7 @@ from colonies_node.device.supervised import Ended
 from colonies_node.device.work import GRACE_S, LOOK_S, STOPPED, Why, Work, Workshop
 from tests.device.colony import CANCELLED, EXECUTOR_ID, FAILED, RUNNING, Colony
 from tests.device.shop import executor, registration, workshop
+from tests.device.test_supervised import fifo, gone, hold
 
 
 class Fake:
@@ -206,3 +209,17 @@ async def test_a_folder_that_cannot_be_used_fails_the_process(tmp_path: Path) ->
         async with executor(colony, workshop(colony, tmp_path)):
             process = await colony.until(processid, FAILED)
     assert "The executor could not run the process" in process["errors"][0]
+
+
+async def test_a_killed_supervisor_fails_the_process_and_nothing_of_it_goes_on(tmp_path: Path) -> None:
+    colony = Colony()
+    with fifo(tmp_path) as (path, reader):
+        processid = colony.submit("p", "sh", "-c", f"sh -c '{hold(path)}' & echo parent $PPID; wait")
+        with trio.fail_after(20):
+            async with executor(colony, workshop(colony, tmp_path)):
+                await colony.until_logged(processid, "up\n")
+                await colony.until_logged(processid, "parent ")
+                os.kill(int(colony.log_of(processid).partition("parent ")[2].split()[0]), signal.SIGKILL)
+                process = await colony.until(processid, FAILED)
+                assert await gone(reader)
+    assert process["errors"] == ["sh could not be run: its supervisor was killed."]

@@ -80,7 +80,7 @@ def demand_success(name: str, ended: Ended, written: Written) -> None:
         number, text = ended.fault
         if number == 2:
             raise NotRun(f"There is no program {name!r} on this executor.")
-        raise NotRun(f"{name} did not run: {text}.")
+        raise NotRun(f"{name} could not be run: {text}.")
     if ended.signal is not None:
         said = f"{name} was killed by {signal_name(ended.signal)}"
     elif ended.code:
