@@ -102,16 +102,28 @@ def _own_key(data: Path) -> str:
         if path.exists():
             return Signer(path.read_text().strip()).id
         private_key = new_private_key(os.urandom(32))
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
+        # Written aside, synced and moved into place: after a power cut there is a whole key or none.
+        aside = data / "server.key.new"
+        aside.unlink(missing_ok=True)
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(private_key + "\n")
             file.flush()
-            os.fsync(handle)
+            os.fsync(file.fileno())
+        aside.rename(path)
+        _sync_folder(data)
     except OSError as fault:
         raise StoreError(f"the server's key {path} cannot be used: {fault.strerror}") from None
     except (KeyRefused, UnicodeDecodeError):
         raise KeyRefused(f"{path} does not hold a private key: restore it, or give --server-id") from None
     return Signer(private_key).id
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 async def _heed_stop(service: Service, stopped: trio.Event, stop: trio.Event | None) -> None:

@@ -35,8 +35,7 @@ def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, 
     """The next instant (Unix nanoseconds) at which `fire` has something to do; 0 for never."""
     instants = [processes.next_due(tx), _sweep_due(tx, rules, sweeps, heard)]
     if rules.retention_policy:
-        period = min(max(rules.retention_policy, 1), rules.cleanup_interval)
-        instants.append(sweeps.retention + period * SECOND)
+        instants.append(_retention_due(rules, sweeps))
     return min((instant for instant in instants if instant), default=0)
 
 
@@ -50,10 +49,15 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
     if due and due <= tx.now:
         _release_silent(tx, rules, sweeps, heard)
         sweeps.executors = tx.now
-    if rules.retention_policy and sweeps.retention + SECOND <= tx.now:
-        retention.sweep(tx, tx.now - rules.retention_policy * SECOND)
-        sweeps.retention = tx.now
+    if rules.retention_policy and _retention_due(rules, sweeps) <= tx.now:
+        gone = retention.sweep(tx, tx.now - rules.retention_policy * SECOND)
+        # With more to forget it stays due: the next call goes on, after others had their turn.
+        sweeps.retention = tx.now if gone < retention.BATCH else sweeps.retention
     return next_due(tx, rules, sweeps, heard)
+
+
+def _retention_due(rules: Rules, sweeps: Sweeps) -> int:
+    return sweeps.retention + min(rules.retention_policy, rules.cleanup_interval) * SECOND
 
 
 def _sweep_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:

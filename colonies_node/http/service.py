@@ -5,6 +5,7 @@ A door hands in (message type, payload, caller) and gets (reply type, payload) b
     read     a look at what is committed, at once
     scan     a look that may take long, in a thread of its own
     write    joins the next commit; answered when it is on disk
+    bulk     a change that may take long: a commit of its own, made in a thread
     poll     assign: look, else wait until a commit brings something that this executor may take
 
 Events are told after the commit that made them: a process that waits wakes one executor that may take it, which
@@ -58,6 +59,7 @@ class Given:
 class _Job:
     change: Change
     task: trio.lowlevel.Task
+    bulk: bool
     outcome: Outcome = field(default_factory=Outcome)
 
 
@@ -112,9 +114,9 @@ class Service:
             return b"null" if reply == [] else encode(reply)
 
         try:
-            if row.kind is Kind.WRITE:
-                return await self.write(decide)
-            if row.kind is Kind.SCAN:
+            if row.kind in (Kind.WRITE, Kind.BULK):
+                return await self.write(decide, bulk=row.kind is Kind.BULK)
+            if row.kind is Kind.SCAN or (row.scans and row.scans(message)):
                 return await self.scan(decide)
             return self.read(decide)
         finally:
@@ -142,16 +144,18 @@ class Service:
 
         return await trio.to_thread.run_sync(run, limiter=self._scans)
 
-    async def write(self, change: Callable[[Transaction], T]) -> T:
-        """Make a change together with whoever else has one now; returns when it is on disk.
+    async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
+        """Make a change together with whoever else has one now (a `bulk` one alone); returns when it is on disk.
 
-        Cancelled while it waits for its turn, the change is withdrawn; once made, it is always answered.
+        Cancelled while it waits for its turn, the change is withdrawn; once begun, it is always answered.
         """
-        job = _Job(change, trio.lowlevel.current_task())
+        job = _Job(change, trio.lowlevel.current_task(), bulk)
         self._jobs.append(job)
         self._work.set()
 
         def withdraw(_: Any) -> trio.lowlevel.Abort:
+            if job not in self._jobs:
+                return trio.lowlevel.Abort.FAILED
             self._jobs.remove(job)
             return trio.lowlevel.Abort.SUCCEEDED
 
@@ -234,12 +238,16 @@ class Service:
             await self._work.wait()
             # Whoever can run now may join this commit.
             await trio.lowlevel.checkpoint()
-            batch, self._jobs = self._jobs[: limits.MAX_BATCH], self._jobs[limits.MAX_BATCH :]
+            batch = self._next_batch()
             if not self._jobs:
                 self._work = trio.Event()
             if not batch:
                 continue
-            outcomes = self.store.commit([job.change for job in batch])
+            changes = [job.change for job in batch]
+            if batch[0].bulk:
+                outcomes = await trio.to_thread.run_sync(self.store.commit, changes)
+            else:
+                outcomes = self.store.commit(changes)
             for job, outcome in zip(batch, outcomes, strict=True):
                 job.outcome = outcome
                 trio.lowlevel.reschedule(job.task)
@@ -249,6 +257,13 @@ class Service:
                 if outcome.events:
                     self._tell(outcome.events)
             self._fold(nursery)
+
+    def _next_batch(self) -> list[_Job]:
+        """The jobs of the next commit, in the order in which they came: many, or a bulk one alone."""
+        bulk = next((place for place, job in enumerate(self._jobs) if job.bulk), limits.MAX_BATCH)
+        size = min(bulk or 1, limits.MAX_BATCH)
+        batch, self._jobs = self._jobs[:size], self._jobs[size:]
+        return batch
 
     def _tell(self, events: Iterable[Event]) -> None:
         for event in events:

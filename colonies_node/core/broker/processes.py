@@ -207,6 +207,11 @@ def get(tx: Transaction, message: m.OfProcess, call: Call) -> Process:
     return show(tx, call.process)
 
 
+def has_filter(message: m.GetProcesses) -> bool:
+    """Whether the list may have to pass over many processes to find its own."""
+    return bool(message.executortype or message.initiator or message.label)
+
+
 def get_some(tx: Transaction, message: m.GetProcesses, call: Call) -> list[Process]:
     """Processes of a state in its order: waiting by priority, running by start, finished from the latest."""
     if message.count > limits.MAX_LIST:

@@ -31,6 +31,8 @@ class Kind(Enum):
     """A look that may take long: it gets a thread and a connection of its own."""
     WRITE = "write"
     """A change: it shares a commit with others, and is answered after it."""
+    BULK = "bulk"
+    """A change that may take long: it gets a thread, and a commit of its own."""
     POLL = "poll"
     """May wait for work to come; only `assignprocessmsg` (see http/service.py)."""
 
@@ -56,6 +58,8 @@ class Row:
     """Whether the request needs a signature."""
     lenient: bool = False
     """Whether the payload is not looked at."""
+    scans: Callable[[Any], bool] | None = None
+    """Whether this message makes a READ a SCAN: a filter that no index serves."""
 
 
 def _row(
@@ -89,12 +93,12 @@ def _assign(tx: Transaction, message: Any, call: Call) -> Any:
 
 
 # fmt: off
-R, S, W, P = Kind.READ, Kind.SCAN, Kind.WRITE, Kind.POLL
+R, S, W, B, P = Kind.READ, Kind.SCAN, Kind.WRITE, Kind.BULK, Kind.POLL
 
 ROWS: Final = (
     # -- colonies
     _row("addcolonymsg", m.AddColony, access.server_owner(), members.add_colony, W, "add colony"),
-    _row("removecolonymsg", m.OfColony, access.server_owner(), members.remove_colony, W, "remove colony"),
+    _row("removecolonymsg", m.OfColony, access.server_owner(), members.remove_colony, B, "remove colony"),
     _row("getcoloniesmsg", m.Message, access.server_owner(), members.get_colonies, R, "get colonies"),
     _row("getcolonymsg", m.OfColony, access.member(), members.get_colony, R, "get colony"),
     _row("getcolonystatsmsg", m.OfColony, access.inside("member"), server.colony_statistics, S,
@@ -141,12 +145,13 @@ ROWS: Final = (
          reply_type="pausestatusreplymsg"),
     _row("getprocessmsg", m.OfProcess, access.member_of_process("Failed to get process, process not found", NotFound),
          processes.get, R, "get process"),
-    _row("getprocessesmsg", m.GetProcesses, access.member(), processes.get_some, R, "get processes"),
+    _row("getprocessesmsg", m.GetProcesses, access.member(), processes.get_some, R, "get processes",
+         scans=processes.has_filter),
     _row("getprocesshistmsg", m.GetProcessHistory, access.member(), processes.get_history, S, "get process hist",
          mismatch="get process history"),
     _row("removeprocessmsg", m.OfProcess, access.member_of_process("Failed to remove process, process is nil"),
          processes.remove, W, "remove process"),
-    _row("removeallprocessesmsg", m.RemoveAllProcesses, access.owner(), processes.remove_all, W,
+    _row("removeallprocessesmsg", m.RemoveAllProcesses, access.owner(), processes.remove_all, B,
          "remove all processes"),
     _row("setoutputmsg", m.SetOutput, access.member_of_process("Failed to set output, process is nil"), work.set_output,
          W, "set output"),

@@ -126,10 +126,12 @@ FILTERS: Final = {
 }
 
 _HISTORY = f"""
-    select {COLUMNS} from processes
-    where colonyname = :colony and submissiontime >= :since and state = :state
-      and (:executorid = '' or assignedexecutorid = :executorid)
-    order by submissiontime limit {limits.MAX_HISTORY}
+    select {COLUMNS} from (
+        select {COLUMNS} from processes
+        where colonyname = :colony and submissiontime >= :since and state = :state
+          and (:executorid = '' or assignedexecutorid = :executorid)
+        order by submissiontime desc limit {limits.MAX_HISTORY}
+    ) order by submissiontime
 """
 _REMOVE = "delete from processes where seq = ?"
 _REMOVE_ALL = "delete from processes where colonyname = ? and processgraphid = '' and state = ?"

@@ -294,8 +294,10 @@ def _migrate(connection: apsw.Connection) -> None:
 
 def _newest_stamp(connection: apsw.Connection) -> int:
     """The last instant that Transaction.stamp gave before the store was closed, 0 in a new store."""
-    newest = "select max(at) from (select * from (select {1} as at from {0} order by seq desc limit 1) union all select 0)"
+    newest = (
+        "select max(at) from (select * from (select {1} as at from {0} order by seq desc limit 1) union all select 0)"
+    )
     return max(
-        connection.execute(newest.format(table, column)).get
+        int(connection.execute(newest.format(table, column)).get or 0)
         for table, column in (("processes", "submissiontime"), ("logs", "timestamp"))
     )
