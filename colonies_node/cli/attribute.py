@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from colonies_node.cli.link import Link
 from colonies_node.cli.table import card, print_json
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.settings import MEMBER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("attribute", help="Read and write the attributes of a process.")
 

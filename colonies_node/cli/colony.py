@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from colonies_node.cli.link import Link
 from colonies_node.cli.server import counts, new_id
 from colonies_node.cli.table import card, print_json, table
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.settings import COLONY_OWNER, MEMBER, SERVER_OWNER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("colony", help="Add, list and remove colonies.", aliases={"statistics": "stats"})
 

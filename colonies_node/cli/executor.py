@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonies_node.cli.link import Link
 from colonies_node.cli.server import new_id
 from colonies_node.cli.table import EXECUTOR_STATES, card, print_json, state_word, table, when
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.settings import COLONY_OWNER, MEMBER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("executor", help="Add, approve, list and remove executors.")
 UNREGISTERED = 3

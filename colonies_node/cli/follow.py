@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 import trio
 
-from colonies_node.cli.table import printable
+from colonies_node.cli.table import SUCCESS, print_entry
 from colonies_node.core.errors import ColonyError, LinkDown
 from colonies_node.core.limits import MAX_LOGS
 from colonies_node.http.client import Client
 
 Record = dict[str, Any]
 
-SUCCESS, FAILED, CANCELLED = 2, 3, 4
 QUICK, SLOW = 0.05, 1.0
 """Seconds between two questions: after news, and once there has been none for a while."""
 
@@ -112,13 +110,6 @@ async def follow_log(log: Log) -> None:
         except LinkDown as fault:
             pace.down(fault)
         await pace.next(news)
-
-
-def print_entry(entry: Record) -> None:
-    """Print what a log entry says, on lines of its own."""
-    message = str(entry["message"])
-    click.echo(printable(message) if sys.stdout.isatty() else message, nl=not message.endswith("\n"))
-    sys.stdout.flush()
 
 
 def colony_of(process: Record) -> str:

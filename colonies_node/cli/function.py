@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from colonies_node.cli import spec
-from colonies_node.cli.follow import FAILED, SUCCESS, Record, finished
-from colonies_node.cli.link import Link
-from colonies_node.cli.table import cell, print_json, table
+from colonies_node.cli.table import FAILED, SUCCESS, cell, print_json, table
 from colonies_node.cli.verb import Noun, as_json, named
-from colonies_node.http.client import Client
 from colonies_node.settings import MEMBER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
+    from colonies_node.http.client import Client
 
 command = Noun("function", help="Submit work, and list what executors offer.")
 
@@ -106,12 +107,14 @@ def submit(
 
 
 def _submit(
-    link: Link, spec: Record, wait: bool, follow: bool, show_out: bool, timeout: float | None, as_json: bool
+    link: Link, spec: dict[str, Any], wait: bool, follow: bool, show_out: bool, timeout: float | None, as_json: bool
 ) -> None:
+    from colonies_node.cli.follow import finished
+
     waiting = wait or follow or show_out
 
-    async def talk(client: Client) -> Record:
-        process: Record = await client.call("submitfuncspecmsg", spec=spec)
+    async def talk(client: Client) -> dict[str, Any]:
+        process: dict[str, Any] = await client.call("submitfuncspecmsg", spec=spec)
         if not waiting:
             return process
         click.echo(f"process {process['processid']}", err=True)
@@ -126,7 +129,7 @@ def _submit(
         click.echo(process["processid"])
 
 
-def conclude(process: Record, show_out: bool, as_json: bool) -> None:
+def conclude(process: dict[str, Any], show_out: bool, as_json: bool) -> None:
     """Show how a process ended. One that did not succeed ends the program with exit code 1 and its errors."""
     if as_json:
         print_json(process)
@@ -142,7 +145,7 @@ def conclude(process: Record, show_out: bool, as_json: bool) -> None:
     sys.exit(1)
 
 
-def print_output(process: Record) -> None:
+def print_output(process: dict[str, Any]) -> None:
     """Print each value of a process's output on a line; what is not a text as JSON."""
     for value in process.get("out") or []:
         click.echo(value if isinstance(value, str) and not sys.stdout.isatty() else cell_lines(value))

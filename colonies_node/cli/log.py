@@ -6,17 +6,18 @@ import re
 import sys
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonies_node.cli.follow import Log, finished, follow_log, print_entry
 from colonies_node.cli.function import conclude
-from colonies_node.cli.link import Link
-from colonies_node.cli.table import print_json, table
+from colonies_node.cli.table import print_entry, print_json, table
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.core.limits import MAX_LOG_SEARCH, MAX_LOG_SEARCH_DAYS, MAX_LOGS
 from colonies_node.settings import MEMBER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("log", help="Read and write logs.")
 
@@ -58,6 +59,8 @@ def get(
     """Print the log of a process or an executor."""
     if bool(processid) == bool(executorname):
         raise click.UsageError("Give a PROCESSID or --executorname.")
+    from colonies_node.cli.follow import Log, finished, follow_log
+
     after = instant(since)
     if follow and processid:
         process = link.run(lambda client: finished(client, processid, follow=True, since=after))
@@ -88,8 +91,10 @@ def instant(text: str) -> int:
 
 @command.verb("search", MEMBER, "colonies-node log search --text 'out of memory' --days 7")
 @named("--text -t", "What to look for; % stands for any text.")
-@click.option("--days", "-d", type=click.IntRange(1, MAX_LOG_SEARCH_DAYS), default=1, show_default=True)
-@click.option("--count", type=click.IntRange(1, MAX_LOG_SEARCH), default=10, show_default=True)
+@click.option(
+    "--days", "-d", type=click.IntRange(1, MAX_LOG_SEARCH_DAYS), default=1, show_default=True, help="So far back."
+)
+@click.option("--count", type=click.IntRange(1, MAX_LOG_SEARCH), default=10, show_default=True, help="So many at most.")
 @click.option("--print", "whole", is_flag=True, help="Print the messages whole, without a table.")
 @as_json
 def search(link: Link, text: str, days: int, count: int, whole: bool, as_json: bool) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonies_node.cli.follow import Record, finished
 from colonies_node.cli.function import conclude, print_output
-from colonies_node.cli.link import Link
 from colonies_node.cli.table import STATES, card, cell, print_json, state_word, table, when
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.core.limits import MAX_LIST
 from colonies_node.settings import COLONY_OWNER, MEMBER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("process", help="List, show, wait for, cancel and remove processes.")
 process_id = named("--processid -p", "Id of the process.")
@@ -67,7 +68,7 @@ def _list(link: Link, state: int, ids: bool, as_json: bool, **query: Any) -> Non
     click.echo(table(titles, map(_row, found), link.settings.cli_ascii, flexible=("Kwargs", "Args", "Label")))
 
 
-def _row(process: Record) -> tuple[object, ...]:
+def _row(process: dict[str, Any]) -> tuple[object, ...]:
     spec = process["spec"]
     time = ("submissiontime", "starttime")[process["state"]] if process["state"] < 2 else "endtime"
     return (
@@ -131,7 +132,7 @@ def get(link: Link, processid: str, show_out: bool, as_json: bool) -> None:
         click.echo(card(words(process), link.settings.cli_ascii))
 
 
-def words(process: Record) -> dict[str, object]:
+def words(process: dict[str, Any]) -> dict[str, object]:
     """What a card of a process shows."""
     spec = process["spec"]
     conditions = spec["conditions"]
@@ -177,6 +178,8 @@ def words(process: Record) -> dict[str, object]:
 @as_json
 def wait(link: Link, processid: str, follow: bool, show_out: bool, timeout: float | None, as_json: bool) -> None:
     """Wait until a process has ended; exit code 1 if it failed or was cancelled."""
+    from colonies_node.cli.follow import finished
+
     process = link.run(lambda client: finished(client, processid, follow=follow, timeout=timeout))
     conclude(process, show_out, as_json)
 

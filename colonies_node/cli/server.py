@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from colonies_node.cli.link import Link
 from colonies_node.cli.table import card, print_json
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.settings import ANYONE, SERVER_OWNER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("server", help="Ask a server how it is.", aliases={"stats": "statistics", "status": "info"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,8 @@ import click
 
 STATES = ("Waiting", "Running", "Successful", "Failed", "Cancelled")
 """Words of the reference for the states of a process."""
+
+SUCCESS, FAILED, CANCELLED = 2, 3, 4
 
 EXECUTOR_STATES = ("Pending", "Approved", "Rejected", "Unregistered")
 
@@ -134,3 +137,10 @@ def card(pairs: Mapping[str, object], plain: bool) -> str:
 def print_json(record: Any) -> None:
     """Print a record as the server sent it, indented."""
     click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+
+
+def print_entry(entry: Mapping[str, Any]) -> None:
+    """Print what a log entry says, on lines of its own."""
+    message = str(entry["message"])
+    click.echo(printable(message) if sys.stdout.isatty() else message, nl=not message.endswith("\n"))
+    sys.stdout.flush()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonies_node.cli.link import Link
 from colonies_node.cli.server import new_id
 from colonies_node.cli.table import card, print_json, table
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.settings import COLONY_OWNER, MEMBER
+
+if TYPE_CHECKING:
+    from colonies_node.cli.link import Link
 
 command = Noun("user", help="Add, list and remove the users of a colony.")
 

@@ -72,7 +72,7 @@ def verb(
 
     def make(function: Callable[..., Any]) -> click.Command:
         options: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
-        callback = function if takes is None else _with_settings(takes, function)
+        callback = _with_root_flags(function if takes is None else _with_settings(takes, function))
         return Command(
             name,
             callback=callback,
@@ -113,14 +113,23 @@ def _option(name: str, row: Row) -> SettingOption:
 def _with_settings(takes: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(**given: Any) -> Any:
-        context = click.get_current_context()
-        for name, value in (context.find_root().obj or {}).items():
-            if name in given and not given[name]:
-                given[name] = value
         flags = {name: given.pop(name) for name, row in SETTINGS.items() if takes in row.commands}
         toml = config.toml_file(given.pop("config_file"), os.environ)
         settings = config.load(takes, flags, os.environ, toml, open_key=open_key)
         return function(_subject(takes, settings), **given)
+
+    return run
+
+
+def _with_root_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let flags of the reference's kind, given before the command, count as if given after it."""
+
+    @functools.wraps(function)
+    def run(**given: Any) -> Any:
+        for name, value in (click.get_current_context().find_root().obj or {}).items():
+            if name in given and not given[name]:
+                given[name] = value
+        return function(**given)
 
     return run
 

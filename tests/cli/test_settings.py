@@ -43,9 +43,7 @@ VALUES: dict[object, tuple[str, str, str]] = {
 """Kind → a value for the flag, for the variable, and for node.toml; other kinds are whole numbers."""
 
 
-def picked(
-    row: Row, flags: dict[str, object], environ: dict[str, str], toml: dict[str, object]
-) -> tuple[str, object]:
+def picked(row: Row, flags: dict[str, object], environ: dict[str, str], toml: dict[str, object]) -> tuple[str, object]:
     found = config.given(row, flags, environ, toml)
     assert found is not None
     return found.source, config.read(row, found, Path("/etc/node.toml"), open_key=str)
@@ -65,9 +63,7 @@ def test_a_flag_wins_over_a_variable_and_a_variable_over_the_file(row: Row) -> N
     assert picked(row, {}, {}, toml)[0] == "node.toml"
     assert config.given(row, {}, {}, {}) is None
     read = {str(picked(row, *sources)[1]) for sources in ((flags, environ, toml), ({}, environ, toml))}
-    assert len(read) == 2, (
-        "the two values are different, so it is the value that was picked, not only its name"
-    )
+    assert len(read) == 2, "the two values are different, so it is the value that was picked, not only its name"
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if len(row.env) > 1], ids=lambda row: row.name)
@@ -100,9 +96,7 @@ def test_a_command_gets_the_defaults_when_nothing_is_set(command: str) -> None:
 
 
 def test_each_command_keeps_its_data_apart() -> None:
-    folders = {
-        config.load(command, {}, {"XDG_DATA_HOME": "/d"}).data for command in ("serve", "dev", "execute")
-    }
+    folders = {config.load(command, {}, {"XDG_DATA_HOME": "/d"}).data for command in ("serve", "dev", "execute")}
     assert folders == {Path(f"/d/colonies-node/{command}") for command in ("serve", "dev", "execute")}
 
 
@@ -125,10 +119,7 @@ def test_every_flag_and_variable_of_the_table_is_told_once_per_command() -> None
     [("true", True), ("TRUE", True), ("1", True), ("t", True), ("yes", True), ("false", False), ("0", False)],
 )
 def test_truth_is_written_as_in_the_reference_and_a_little_more(text: str, value: bool) -> None:
-    assert (
-        config.load("serve", {}, {"COLONIES_ALLOW_EXECUTOR_REREGISTER": text}).allow_executor_reregister
-        is value
-    )
+    assert config.load("serve", {}, {"COLONIES_ALLOW_EXECUTOR_REREGISTER": text}).allow_executor_reregister is value
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
