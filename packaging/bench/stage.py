@@ -28,11 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 class Amounts:
     """How much is measured."""
 
-    rounds: int = 5
-    echoes: int = 1600  # requests of one round to the echo
-    submits: int = 800  # and so on for the node: half a second or more each
-    pairs: int = 400
-    lists: int = 200
+    rounds: int = 10
+    echoes: int = 800  # requests of one round to the echo
+    submits: int = 400  # and so on for the node: about a quarter of a second each
+    pairs: int = 200
+    lists: int = 100
     latencies: int = 300
     backlog: int = 20_000  # waiting processes of another type
     bulk: int = 100_000
