@@ -33,6 +33,12 @@ async def read(stream: trio.abc.ReceiveStream) -> bytes:
     return b"".join([bytes(chunk) async for chunk in stream])
 
 
+async def ended(running: Running) -> Ended:
+    """How it ended; fails if it does not."""
+    with trio.fail_after(20):
+        return await running.wait()
+
+
 @contextmanager
 def fifo(folder: Path) -> Iterator[tuple[Path, int]]:
     """A named pipe and the descriptor from which its end can be read: it comes when the last writer is gone."""
@@ -61,31 +67,31 @@ async def gone(reader: int) -> bool:
 
 async def test_output_and_exit_status_come_back(tmp_path: Path) -> None:
     async with await start("sh", "-c", "echo $WORD; echo bad >&2; pwd; exit 3", folder=tmp_path) as running:
-        assert await running.wait() == Ended(code=3)
+        assert await ended(running) == Ended(code=3)
         assert await read(running.stdout) == f"set\n{tmp_path}\n".encode()
         assert await read(running.stderr) == b"bad\n"
 
 
 async def test_standard_input_is_empty() -> None:
     async with await start("cat") as running:
-        assert await running.wait() == Ended(code=0)
+        assert await ended(running) == Ended(code=0)
 
 
 async def test_a_signal_that_ends_it_is_named() -> None:
     async with await start("sh", "-c", "kill -SEGV $$") as running:
-        assert await running.wait() == Ended(signal=signal.SIGSEGV)
+        assert await ended(running) == Ended(signal=signal.SIGSEGV)
 
 
 @pytest.mark.parametrize(("name", "number"), [("no-such-program", 2), ("/etc/passwd", 13), ("/", 13)])
 async def test_a_program_that_cannot_start_says_why(name: str, number: int) -> None:
     async with await start(name) as running:
-        ended = await running.wait()
-        assert ended.fault and ended.fault[0] == number
+        how = await ended(running)
+        assert how.fault and how.fault[0] == number
 
 
 async def test_a_program_ignores_no_signal_from_its_start() -> None:
     async with await start("grep", "SigIgn", "/proc/self/status") as running:
-        await running.wait()
+        await ended(running)
         ignored = int((await read(running.stdout)).split()[1], 16)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         assert not ignored >> (number - 1) & 1
@@ -93,7 +99,7 @@ async def test_a_program_ignores_no_signal_from_its_start() -> None:
 
 async def test_it_has_no_descriptors_of_ours() -> None:
     async with await start("sh", "-c", "ls /proc/self/fd | wc -l") as running:
-        await running.wait()
+        await ended(running)
         assert int(await read(running.stdout)) <= 4  # 0, 1, 2 and the one that ls reads the folder with
 
 
@@ -102,16 +108,16 @@ async def test_asking_ends_the_whole_group(tmp_path: Path) -> None:
         async with await start("sh", "-c", f"sh -c '{hold(path)}' & wait") as running:
             assert await running.stdout.receive_some() == b"up\n"
             await running.terminate()
-            assert await running.wait() == Ended(signal=signal.SIGTERM)
+            assert await ended(running) == Ended(signal=signal.SIGTERM)
         assert await gone(reader)
 
 
 async def test_one_of_the_group_that_ends_slowly_gets_its_time(tmp_path: Path) -> None:
-    slow = "trap 'echo bye; exit' TERM; echo up; tail -f /dev/null & wait"
+    slow = "trap 'echo bye; exit' TERM; echo up; while :; do :; done"
     async with await start("sh", "-c", f'sh -c "{slow}" & wait') as running:
         assert await running.stdout.receive_some() == b"up\n"
         await running.terminate()
-        await running.wait()
+        await ended(running)
         assert await read(running.stdout) == b"bye\n"
 
 
@@ -121,7 +127,7 @@ async def test_killing_ends_a_grandchild_that_ignores_being_asked(tmp_path: Path
             assert await running.stdout.receive_some() == b"up\n"
             await running.terminate()
             await running.kill()
-            assert await running.wait() == Ended(signal=signal.SIGKILL)
+            assert await ended(running) == Ended(signal=signal.SIGKILL)
         assert await gone(reader)
 
 
@@ -130,7 +136,7 @@ async def test_killing_ends_what_left_the_group(tmp_path: Path) -> None:
         async with await start("sh", "-c", f"setsid sh -c '{hold(path)}' & wait") as running:
             assert await running.stdout.receive_some() == b"up\n"
             await running.kill()
-            await running.wait()
+            await ended(running)
         assert await gone(reader)
 
 
@@ -138,7 +144,7 @@ async def test_what_a_program_leaves_behind_ends_with_it(tmp_path: Path) -> None
     script = f"mkfifo told; setsid sh -c '{hold(tmp_path / 'held')}' >told & read up <told"
     with fifo(tmp_path) as (_, reader):
         async with await start("sh", "-c", script, folder=tmp_path) as running:
-            assert await running.wait() == Ended(code=0)
+            assert await ended(running) == Ended(code=0)
         assert await gone(reader)
 
 
