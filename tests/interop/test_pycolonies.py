@@ -1,0 +1,303 @@
+"""The Python SDK from PyPI, unchanged, does its work against a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from crypto import Crypto
+from pycolonies import Colonies, ColoniesConnectionError, colonies_client, func_spec
+
+from tests.cli.shell import program, until_ready
+from tests.node import ALICE, CANCELLED, FAILED, RUNNING, SERVER, SUCCESS, UNREGISTERED, WAITING, Party
+
+NUMBERS = count(1)
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The port of a server process that SERVER owns."""
+    folder = tmp_path_factory.mktemp("server")
+    flags = ("--data", str(folder / "data"), "--port", "0", "--server-id", SERVER.id)
+    with program("serve", *flags, stderr=folder / "log") as child:
+        _, port, _ = until_ready(child)
+        yield port
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+@dataclass
+class Colony:
+    """A colony of a test's own and the SDK's client."""
+
+    client: Colonies
+    name: str
+    owner: Party
+
+    def join(self, name: str, type: str = "worker") -> str:
+        """An approved executor; its private key."""
+        party = Party(f"{name} of {self.name}")
+        executor = {"executorname": name, "executorid": party.id, "colonyname": self.name, "executortype": type}
+        added = self.client.add_executor(executor, self.owner.key)
+        assert added["executorid"] == party.id
+        self.client.approve_executor(self.name, name, self.owner.key)
+        return party.key
+
+    def spec(self, *args: Any, **more: Any) -> Any:
+        """A function spec for any worker."""
+        return func_spec(more.pop("func", "echo"), list(args), self.name, "worker", **more)
+
+
+@pytest.fixture
+def colony(port: str) -> Colony:
+    client = Colonies("127.0.0.1", int(port))
+    name = f"colony{next(NUMBERS)}"
+    owner = Party(f"owner of {name}")
+    assert client.add_colony({"colonyid": owner.id, "name": name}, SERVER.key) == {"colonyid": owner.id, "name": name}
+    return Colony(client, name, owner)
+
+
+def refusal(call: Any, *arguments: Any) -> str:
+    """What the SDK says of a refused call."""
+    with pytest.raises(ColoniesConnectionError) as refused:
+        call(*arguments)
+    return str(refused.value)
+
+
+def test_the_sdk_and_the_node_compute_the_same_ids_and_accept_the_same_signatures(colony: Colony) -> None:
+    crypto = Crypto()
+    key = crypto.prvkey()
+    user = {"colonyname": colony.name, "userid": crypto.id(key), "name": "new", "email": "e", "phone": "p"}
+    assert colony.client.add_user(user, colony.owner.key) == user
+    assert colony.client.get_users(colony.name, key) == [user]
+
+
+def test_colonies_come_and_go(colony: Colony) -> None:
+    client, name = colony.client, colony.name
+    assert {"colonyid": colony.owner.id, "name": name} in client.list_colonies(SERVER.key)
+    assert refusal(client.add_colony, {"colonyid": colony.owner.id, "name": name}, SERVER.key) == (
+        f"A Colony with name <{name}> already exists"
+    )
+    assert refusal(client.list_colonies, colony.owner.key) == "Access denied, not server owner"
+    key = colony.join("ann")
+    assert client.get_colony(name, key)["name"] == name
+    assert client.del_colony(name, SERVER.key) == {}
+    assert refusal(client.get_colony, name, key) == f"Colony with name <{name}> does not exists"
+
+
+def test_users_come_and_go(colony: Colony) -> None:
+    client = colony.client
+    user = {"colonyname": colony.name, "userid": ALICE.id, "name": "alice", "email": "", "phone": ""}
+    client.add_user(user, colony.owner.key)
+    assert client.submit_func_spec(colony.spec("a"), ALICE.key).initiatorname == "alice"
+    client.remove_user(colony.name, "alice", colony.owner.key)
+    assert refusal(client.get_users, colony.name, ALICE.key) == (
+        f"Access denied, not a member of Colony with name <{colony.name}>"
+    )
+
+
+def test_executors_are_approved_rejected_and_removed(colony: Colony) -> None:
+    client, name = colony.client, colony.name
+    key = colony.join("ann")
+    assert [e["state"] for e in client.list_executors(name, key)] == [1]
+    client.reject_executor(name, "ann", colony.owner.key)
+    assert refusal(client.assign, name, 1, key) == f"Access denied, not a member of Colony with name <{name}>"
+    client.approve_executor(name, "ann", colony.owner.key)
+    assert client.get_executor(name, "ann", key)["state"] == 1
+    assert refusal(client.get_executor, name, "bob", key) == "Failed to get executor, executor is nil"
+    client.remove_executor(name, "ann", colony.owner.key)
+    colony.join("bob")
+    states = {e["executorname"]: e["state"] for e in client.list_executors(name, Party(f"bob of {name}").key)}
+    assert states == {"ann": UNREGISTERED, "bob": 1}
+
+
+def test_a_process_is_submitted_assigned_and_closed(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    spec = colony.spec("hi", 2, kwargs={"k": "v", "l": ["a"]}, maxexectime=60, maxwaittime=60, maxretries=3, code="x=1")
+    submitted = client.submit_func_spec(spec, key)
+    assert (submitted.state, submitted.isassigned, submitted.starttime) == (WAITING, False, NEVER)
+    assert submitted.spec.env == spec.env
+    assert submitted.waitdeadline - submitted.submissiontime == timedelta(seconds=60)
+    running = client.assign(colony.name, 10, key)
+    assert (running.processid, running.state, running.isassigned) == (submitted.processid, RUNNING, True)
+    assert running.spec.args == ["hi", 2]
+    assert running.spec.kwargs == {"k": "v", "l": ["a"]}
+    client.close(running.processid, ["hi", 2, 0.5], key)
+    closed = client.get_process(running.processid, key)
+    assert (closed.state, closed.output, closed.errors) == (SUCCESS, ["hi", 2, 0.5], [])
+    assert closed.submissiontime <= closed.starttime <= closed.endtime
+
+
+def test_a_function_travels_as_source(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    client.submit_func_spec(colony.spec(6, 7, func=times), key)
+    running = client.assign(colony.name, 10, key)
+    assert running.spec.funcname == "times"
+    assert running.spec.env["args_spec"] == "x,y"
+    assert running.spec.env["code"]
+
+
+def times(x: int, y: int) -> int:
+    return x * y
+
+
+def test_a_process_fails_with_its_errors(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    process = client.submit_func_spec(colony.spec("a"), key)
+    client.assign(colony.name, 10, key)
+    client.fail(process.processid, ["broken", "again"], key)
+    failed = client.get_process(process.processid, key)
+    assert (failed.state, failed.errors, failed.output) == (FAILED, ["broken", "again"], [])
+    assert refusal(client.close, process.processid, [], key) == "Tried to set failed process as successful"
+
+
+def test_output_may_come_before_the_end_and_be_replaced_after_it(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    process = client.submit_func_spec(colony.spec("a"), key)
+    client.assign(colony.name, 10, key)
+    client.set_output(process.processid, ["partial"], key)
+    assert client.get_process(process.processid, key).output == ["partial"]
+    client.close(process.processid, [], key)
+    assert client.get_process(process.processid, key).output == ["partial"]
+    client.close(process.processid, ["whole"], key)
+    assert client.get_process(process.processid, key).output == ["whole"]
+
+
+def test_only_the_assignee_may_close(colony: Colony) -> None:
+    client, ann, bob = colony.client, colony.join("ann"), colony.join("bob")
+    process = client.submit_func_spec(colony.spec("a"), bob)
+    client.assign(colony.name, 10, ann)
+    assert refusal(client.close, process.processid, ["x"], bob) == (
+        "Failed to close process as successful, not allowed to close process as successful"
+    )
+
+
+def test_a_process_may_name_its_executor(colony: Colony) -> None:
+    client, ann, bob = colony.client, colony.join("ann"), colony.join("bob")
+    process = client.submit_func_spec(colony.spec("a", executorname="ann"), bob)
+    assert refusal(client.assign, colony.name, -1, bob) == "No process available for assignment"
+    assert client.assign(colony.name, -1, ann).processid == process.processid
+
+
+def test_logs_are_kept_in_order_and_read_on(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    process = client.submit_func_spec(colony.spec("a"), key)
+    client.assign(colony.name, 10, key)
+    for line in ("one\n", "two\n", "thrée\n"):
+        client.add_log(process.processid, line, key)
+    log = client.get_process_log(colony.name, process.processid, 100, 0, key)
+    assert [entry["message"] for entry in log] == ["one\n", "two\n", "thrée\n"]
+    assert client.get_executor_log(colony.name, "ann", 100, 0, key) == log
+    assert client.get_process_log(colony.name, process.processid, 100, log[1]["timestamp"], key) == log[2:]
+    assert client.get_process_log(colony.name, process.processid, 2, 0, key) == log[:2]
+
+
+def test_attributes_are_added_and_read(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    process = client.submit_func_spec(colony.spec("a"), key)
+    client.assign(colony.name, 10, key)
+    added = client.add_attribute(process.processid, "akey", "aval", key)
+    assert client.get_attribute(added["attributeid"], key)["value"] == "aval"
+    (attribute,) = client.get_process(process.processid, key).attributes
+    assert (attribute.key, attribute.value, attribute.attributetype) == ("akey", "aval", 1)
+
+
+def test_functions_are_registered_and_count_their_runs(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    client.add_function(colony.name, "ann", "echo", key)
+    assert [f["counter"] for f in client.get_functions_by_executor(colony.name, "ann", key)] == [0]
+    process = client.submit_func_spec(colony.spec("a"), key)
+    client.assign(colony.name, 10, key)
+    client.close(process.processid, [], key)
+    (function,) = client.get_functions_by_colony(colony.name, key)
+    assert function["counter"] == 1
+    assert 0 < function["minexectime"] == function["maxexectime"] == function["avgexectime"] < 30
+
+
+def test_lists_and_statistics_follow_the_states(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    processes = [client.submit_func_spec(colony.spec(n), key).processid for n in range(4)]
+    for _ in range(3):
+        client.assign(colony.name, 10, key)
+    client.close(processes[0], [], key)
+    client.fail(processes[1], ["no"], key)
+    for state, expected in ((WAITING, processes[3]), (RUNNING, processes[2]), (2, processes[0]), (3, processes[1])):
+        assert [p["processid"] for p in client.list_processes(colony.name, 20, state, key)] == [expected]
+    assert client.list_processes(colony.name, 20, CANCELLED, key) is None
+    stats = client.stats(colony.name, key)
+    counted = ("waiting", "running", "successful", "failed", "cancelled")
+    assert [stats[f"{state}processes"] for state in counted] == [1, 1, 1, 1, 0]
+    assert (stats["colonies"], stats["executors"], stats["activeexecutors"]) == (1, 1, 1)
+    assert client.find_process("echo", processes, key).processid == processes[0]
+
+
+def test_processes_are_removed_one_by_one_and_all_at_once(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    first, second = (client.submit_func_spec(colony.spec(n), key).processid for n in range(2))
+    client.remove_process(first, key)
+    assert refusal(client.get_process, first, key) == "Failed to get process, process not found"
+    client.assign(colony.name, 10, key)
+    assert refusal(client.remove_process, second, key) == "Failed to remove process, cannot remove a running process"
+    client.remove_all_processes(colony.name, colony.owner.key)
+    assert client.list_processes(colony.name, 20, RUNNING, key) is None
+
+
+def test_an_executor_waits_for_work(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.assign, colony.name, 30, key)
+        process = client.submit_func_spec(colony.spec("a"), key)
+        assert waiting.result(30).processid == process.processid
+
+
+def test_a_wait_for_work_ends_after_its_timeout(colony: Colony) -> None:
+    key = colony.join("ann")
+    assert refusal(colony.client.assign, colony.name, 1, key) == "No process available for assignment"
+
+
+def test_executors_at_the_same_time_share_the_work_without_losing_or_doubling_any(colony: Colony) -> None:
+    executors, each = 4, 10
+    keys = [colony.join(f"worker{n}") for n in range(executors)]
+    submitter = colony.join("submitter", type="submitter")
+    left = threading.Semaphore(executors * each)
+    done: list[tuple[str, str]] = []
+
+    def work(key: str) -> None:
+        client = Colonies(colony.client.host, colony.client.port)
+        while left.acquire(blocking=False):
+            process = client.assign(colony.name, 60, key)
+            client.close(process.processid, process.spec.args, key)
+            done.append((process.processid, key))
+
+    with ThreadPoolExecutor(executors + 1) as pool:
+        running = [pool.submit(work, key) for key in keys]
+        submitted = [
+            colony.client.submit_func_spec(colony.spec(n), submitter).processid for n in range(executors * each)
+        ]
+        for one in running:
+            one.result(60)
+    assert sorted(processid for processid, _ in done) == sorted(submitted)
+    outputs = {colony.client.get_process(processid, submitter).output[0] for processid in submitted}
+    assert outputs == set(range(executors * each))
+
+
+def test_the_sdk_finds_the_server_in_its_environment(colony: Colony, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = colony.join("ann")
+    for name, value in {
+        "SERVER_HOST": "127.0.0.1",
+        "SERVER_PORT": str(colony.client.port),
+        "SERVER_TLS": "false",
+        "COLONY_NAME": colony.name,
+        "COLONY_PRVKEY": colony.owner.key,
+        "EXECUTOR_NAME": "ann",
+        "PRVKEY": key,
+    }.items():
+        monkeypatch.setenv(f"COLONIES_{name}", value)
+    client, name, _, executor, prvkey = colonies_client()
+    assert client.get_executor(name, executor, prvkey)["executorname"] == "ann"
