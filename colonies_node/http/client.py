@@ -6,6 +6,8 @@ the caller decides (look first, then send again).
 
 from __future__ import annotations
 
+import os
+import ssl
 from types import TracebackType
 from typing import Any, Self
 
@@ -82,14 +84,24 @@ class Client:
 
 
 def _tls(verify: bool | str) -> Any:
-    import ssl
-
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return verify
 
 
-def _reason(fault: Exception) -> str:
+def _reason(fault: BaseException) -> str:
+    """What went wrong underneath: the transport wraps the system's own words several times."""
     if isinstance(fault, httpx2.TimeoutException):
         return "it took too long"
-    return str(fault) or type(fault).__name__
+    told = ""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message})"
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+            continue
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            told = os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return told or str(fault) or type(fault).__name__

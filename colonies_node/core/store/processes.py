@@ -70,18 +70,16 @@ _FIND = f"select {COLUMNS} from processes where processid = ?"
 
 _NEXT_IN_LINE = """
     select prioritytime, seq from processes
-    where colonyname = :colony and executortype = :type and target = {target} and state = 0 and waitforparents = 0
-      and locationname in ('', :location)
-      and cpu <= :cpu and mem <= :mem and parallelism <= :parallelism {more}
+    where colonyname = ? and executortype = ? and target = ? and state = 0 and waitforparents = 0
+      and locationname in ('', ?) and cpu <= ? and mem <= ? and parallelism <= ? {more}
     order by prioritytime, seq limit 1
 """
-_NAMED = "and exists (select 1 from json_each(executornames) where value = :name)"
-NEXT = " union all ".join(
-    f"select * from ({_NEXT_IN_LINE.format(target=target, more=more)})"
-    for target, more in (("''", ""), (":name", ""), ("'*'", _NAMED))
+NEXT: Final = _NEXT_IN_LINE.format(more="")
+"""The first in one line that an executor may take: anyone's line, or its own."""
+NEXT_NAMED: Final = _NEXT_IN_LINE.format(
+    more="and exists (select 1 from json_each(executornames) where value = ?)",
 )
-NEXT = f"select seq from ({NEXT}) order by prioritytime, seq limit 1"
-"""The process that an executor gets: the first of three lines (anyone's, its own, several names')."""
+"""The first in the line of processes meant for several executors that names this one."""
 
 _TAKE = f"""
     update processes
@@ -176,20 +174,21 @@ def find(tx: Transaction, processid: str) -> ProcessRow | None:
 
 
 def next_for(tx: Transaction, waiter: Waiter) -> int | None:
-    """The `seq` of the process that this executor should get now, or None."""
-    found = tx.one(
-        NEXT,
-        {
-            "colony": waiter.colonyname,
-            "type": waiter.executortype,
-            "name": waiter.executorname,
-            "location": waiter.locationname.lower(),
-            "cpu": _UNLIMITED if waiter.cpu is None else waiter.cpu,
-            "mem": _UNLIMITED if waiter.mem is None else waiter.mem,
-            "parallelism": limits.MAX_PARALLELISM,
-        },
+    """The `seq` of the process that this executor should get now, or None: the first of three lines."""
+    line = (waiter.colonyname, waiter.executortype)
+    able = (
+        waiter.locationname.lower(),
+        _UNLIMITED if waiter.cpu is None else waiter.cpu,
+        _UNLIMITED if waiter.mem is None else waiter.mem,
+        limits.MAX_PARALLELISM,
     )
-    return found[0] if found else None
+    firsts = (
+        tx.one(NEXT, (*line, "", *able)),
+        tx.one(NEXT, (*line, waiter.executorname, *able)),
+        tx.one(NEXT_NAMED, (*line, "*", *able, waiter.executorname)),
+    )
+    first = min((found for found in firsts if found), default=None)
+    return first[1] if first else None
 
 
 def take(tx: Transaction, seq: int, executorid: str) -> ProcessRow:
