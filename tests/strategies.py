@@ -1,0 +1,105 @@
+"""Strategies for the property tests: every new kind of value that tests make at random has its place here."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Annotated, Any, Final, Union
+
+import msgspec
+from hypothesis import strategies as st
+
+EXECUTOR_NAMES: Final = ("ann", "bob", "cia")
+LOCATIONS: Final = ("", "", "", "home", "Home", "sea")
+
+names = st.sampled_from(EXECUTOR_NAMES)
+"""An executor's name."""
+
+name_lists = st.one_of(
+    st.none(),
+    st.none(),
+    st.just([]),
+    st.just(["*"]),
+    st.lists(st.sampled_from((*EXECUTOR_NAMES, "gone")), min_size=1, max_size=3),
+)
+"""`executornames` of a function spec."""
+
+cpus = st.sampled_from(("", "", "", "0m", "500m", "1", "1500m", "2"))
+memories = st.sampled_from(("", "", "", "0", "1Mi", "1500M", "2Gi"))
+
+conditions = st.fixed_dictionaries(
+    {
+        "executortype": st.sampled_from(("cli", "cli", "cli", "gpu")),
+        "executornames": name_lists,
+        "locationname": st.sampled_from(LOCATIONS),
+        "cpu": cpus,
+        "mem": memories,
+        "nodes": st.sampled_from((0, 0, 0, 1, 127, 128)),
+    }
+)
+"""What a process asks of its executor, all of it legal."""
+
+specs = st.fixed_dictionaries(
+    {
+        "funcname": st.sampled_from(("count", "sum")),
+        "conditions": conditions,
+        "priority": st.sampled_from((-50_000, -1, 0, 0, 0, 1, 50_000)),
+        "maxwaittime": st.sampled_from((-1, 0, 0, 5, 30)),
+        "maxexectime": st.sampled_from((-1, 0, 0, 5, 30)),
+        "maxretries": st.sampled_from((-1, 0, 1, 2)),
+        "env": st.dictionaries(st.sampled_from(("A", "B")), st.text(max_size=3), max_size=2),
+    }
+)
+"""A legal function spec without its colony."""
+
+outputs = st.lists(st.one_of(st.integers(-9, 9), st.text(max_size=4), st.none(), st.booleans()), max_size=3)
+errors = st.one_of(st.none(), st.lists(st.text(max_size=4), max_size=2))
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=8,
+)
+"""Any JSON value."""
+
+STRANGERS: Final[tuple[Any, ...]] = (
+    "text",
+    "",
+    7,
+    -1,
+    2**63,
+    -(2**63) - 1,
+    10**400,
+    1.5,
+    True,
+    None,
+    [],
+    [1],
+    ["a", None],
+    {},
+    {"a": 1},
+    [[[[]]]],
+)
+"""One of each sort of JSON value, to put where another sort belongs."""
+
+
+def fields(record: type[msgspec.Struct], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of every field of a record on the wire, those of the records inside it too."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    found: list[tuple[str, ...]] = []
+    for field in msgspec.structs.fields(record):
+        path = (*prefix, field.encode_name)
+        found.append(path)
+        inner = struct_in(hints[field.name])
+        if inner is not None:
+            found += fields(inner, path)
+    return found
+
+
+def struct_in(kind: Any) -> type[msgspec.Struct] | None:
+    """The record that a field of this type holds directly, if it holds one."""
+    if typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
