@@ -87,6 +87,12 @@ def _url(settings: Settings, port: int) -> str:
 def _claim(store: Store, settings: Settings) -> None:
     """Settle who owns the server: as set, as stored, or a key made now and kept in the data folder."""
     known = store.read(members.server_id)
+    if known and settings.server_id not in (None, known):
+        given = settings.source("server_id")
+        raise SettingRefused(
+            f"The store belongs to the server id {known}, but another is set ({given}): "
+            "unset that, or hand the server over with `colonies-node server chid`."
+        )
     serverid = settings.server_id or known or _own_key(settings.data)
     if not is_id(serverid):
         raise SettingRefused(f"the server id must have 64 characters, got {len(serverid)}")

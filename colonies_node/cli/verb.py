@@ -113,12 +113,21 @@ def _option(name: str, row: Row) -> SettingOption:
 def _with_settings(takes: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(**given: Any) -> Any:
-        flags = {name: given.pop(name) for name, row in SETTINGS.items() if takes in row.commands}
+        flags: dict[str, Any] = {name: given.pop(name) for name, row in SETTINGS.items() if takes in row.commands}
         toml = config.toml_file(given.pop("config_file"), os.environ)
         settings = config.load(takes, flags, os.environ, toml, open_key=open_key)
+        _warn_of_open_keys(flags)
         return function(_subject(takes, settings), **given)
 
     return run
+
+
+def _warn_of_open_keys(flags: Mapping[str, Any]) -> None:
+    for name, value in flags.items():
+        if SETTINGS[name].secret and value and config.is_bare_key(value):
+            flag, variable = SETTINGS[name].flags[0], SETTINGS[name].env[0]
+            says = f"Every user of this machine can see the key after {flag}: name a key file, or set {variable}."
+            click.echo(f"Warning: {says}", err=True)
 
 
 def _with_root_flags(function: Callable[..., Any]) -> Callable[..., Any]:

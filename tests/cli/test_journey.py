@@ -255,6 +255,26 @@ def test_dev_does_not_take_over_the_data_of_a_real_server(shell: Shell, tmp_path
     assert (tmp_path / "data" / "server.id").read_text().strip() == serverid
 
 
+def test_a_key_among_the_arguments_works_and_is_warned_of(dev: Shell) -> None:
+    key = dev.variables.pop("COLONIES_PRVKEY")
+    _, err = dev.run("process ps --prvkey", key)
+    assert "COLONIES_PRVKEY" in err
+    assert key not in err
+
+
+def test_a_server_keeps_its_owner_whatever_a_stray_variable_says(shell: Shell, tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path / "data"), "--port", "0")
+    with program("serve", *data, stderr=tmp_path / "log") as child:
+        _, _, serverid = until_ready(child)
+    stray = {"COLONIES_SERVER_ID": "a" * 64}
+    with program("serve", *data, stderr=tmp_path / "log", environ=stray) as child:
+        assert child.wait(PATIENCE_S) == 1
+    (sentence,) = (tmp_path / "log").read_text().splitlines()
+    assert serverid in sentence
+    with program("serve", *data, stderr=tmp_path / "log") as child:
+        assert until_ready(child)[2] == serverid
+
+
 def test_dev_starts_again_on_what_it_left(shell: Shell, tmp_path: Path) -> None:
     for _ in range(2):
         with program("dev", "--data", str(tmp_path / "data"), "--port", "0", stderr=tmp_path / "log") as child:
