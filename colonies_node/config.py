@@ -68,7 +68,7 @@ def load(
         elif (derive := DERIVED.get(name)) is not None:
             values[name] = derive(command, environ)
     settings = Settings(**values, sources=sources)
-    return _checked_node(settings) if command in NODES else settings
+    return _checked_node(settings) if command in NODES else _checked_reach(settings)
 
 
 def read(row: Row, found: Given, toml_path: Path | None, open_key: OpenKey | None) -> object:
@@ -152,6 +152,12 @@ def _checked_node(settings: Settings) -> Settings:
         if path and not path.is_file():
             raise SettingRefused(f"Failed to load TLS {name}: {path}")
     return replace(settings, tls=settings.tls_cert is not None)
+
+
+def _checked_reach(settings: Settings) -> Settings:
+    if isinstance(settings.tls_verify, str) and not Path(settings.tls_verify).is_file():
+        raise SettingRefused(f"The file of certificates {settings.tls_verify} is not there.")
+    return settings
 
 
 def toml_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:

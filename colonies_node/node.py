@@ -52,6 +52,9 @@ async def serve(
         async with trio.open_nursery() as nursery:
             await nursery.start(service.run)
             stopped = trio.Event()
+            if stop is None:
+                stop = trio.Event()
+                await nursery.start(_heed_signals, stop)
             nursery.start_soon(_heed_stop, service, stopped, stop)
             async with trio.open_nursery() as listening:
                 port = await listening.start(listen, JsonDoor(service, Rest(service)), config, stopped.wait)
@@ -132,18 +135,26 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-async def _heed_stop(service: Service, stopped: trio.Event, stop: trio.Event | None) -> None:
-    await (stop.wait() if stop is not None else _signal())
+async def _heed_stop(service: Service, stopped: trio.Event, stop: trio.Event) -> None:
+    await stop.wait()
     service.close()
     stopped.set()
 
 
-async def _signal() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+async def _heed_signals(stop: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Set `stop` at the first SIGTERM or SIGINT, until cancelled.
+
+    A launcher may send SIGTERM twice (to the process and to its group), so more of them do no harm; a second Ctrl-C
+    ends at once.
+    """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for number in signals:
-            log.info("stopping on %s", signal.Signals(number).name)
-            return
+            if stop.is_set() and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            if not stop.is_set():
+                log.info("stopping on %s", signal.Signals(number).name)
+            stop.set()
 
 
 # -- dev: everything on this machine, under keys that everybody knows ---------------------------------------
@@ -167,10 +178,14 @@ async def dev(settings: Settings, *, ready: Callable[[str], None], say: Callable
     """
     owner = id_of(DEV_SERVER_PRVKEY)
     _refuse_foreign_data(settings.data, owner)
-    stop_server, stop_executor = trio.Event(), trio.Event()
+    stop_server, stop_executor, stopped = trio.Event(), trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
         send, listening = trio.open_memory_channel[str](1)
-        server = partial(serve, replace(settings, server_id=owner), ready=send.send_nowait, stop=stop_server)
+
+        async def server() -> None:
+            await serve(replace(settings, server_id=owner), ready=send.send_nowait, stop=stop_server)
+            stopped.set()
+
         nursery.start_soon(server)
         url = await listening.receive()
         await _furnish(url)
@@ -186,12 +201,13 @@ async def dev(settings: Settings, *, ready: Callable[[str], None], say: Callable
             shell=True,
             grace=DEV_GRACE_S,
         )
+        await nursery.start(_heed_signals, stop_executor)
         async with trio.open_nursery() as working:
             working.start_soon(partial(execute, executor, say=say, stop=stop_executor))
             ready(url)
-            await _signal()
-            stop_executor.set()
         stop_server.set()
+        await stopped.wait()
+        nursery.cancel_scope.cancel()
 
 
 def _refuse_foreign_data(data: Path, owner: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli import spec
-from colonies_node.cli.table import FAILED, SUCCESS, cell, print_json, table
+from colonies_node.cli.table import FAILED, SUCCESS, cell, print_json, table, write
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.settings import MEMBER
 
@@ -148,12 +148,7 @@ def conclude(process: dict[str, Any], show_out: bool, as_json: bool) -> None:
 def print_output(process: dict[str, Any]) -> None:
     """Print each value of a process's output on a line; what is not a text as JSON."""
     for value in process.get("out") or []:
-        click.echo(value if isinstance(value, str) and not sys.stdout.isatty() else cell_lines(value))
-
-
-def cell_lines(value: object) -> str:
-    """A value for a terminal, with its line breaks."""
-    return "\n".join(cell(line) for line in value.split("\n")) if isinstance(value, str) else cell(value)
+        write(f"{value}\n" if isinstance(value, str) else f"{cell(value)}\n")
 
 
 @command.verb("register", MEMBER, "colonies-node function register --name pi1 --func measure --prvkey pi1.key")

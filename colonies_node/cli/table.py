@@ -142,5 +142,10 @@ def print_json(record: Any) -> None:
 def print_entry(entry: Mapping[str, Any]) -> None:
     """Print what a log entry says, on lines of its own."""
     message = str(entry["message"])
-    click.echo(printable(message) if sys.stdout.isatty() else message, nl=not message.endswith("\n"))
+    write(message if message.endswith("\n") else message + "\n")
+
+
+def write(text: str) -> None:
+    """Write what a program said: as it is to a file or pipe, made harmless to a terminal."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()

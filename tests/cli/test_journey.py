@@ -194,6 +194,11 @@ def test_the_log_streams_while_the_work_runs(dev: Shell) -> None:
     assert err.startswith("process ")
 
 
+def test_output_goes_to_a_pipe_byte_for_byte(dev: Shell) -> None:
+    out, _ = dev.run("function exec --func printf --targettype cli --out", "--", "a\\tb\\033[2Jc")
+    assert out == "a\tb\x1b[2Jc\n"
+
+
 def test_failed_work_ends_with_exit_code_1_and_its_errors(dev: Shell) -> None:
     out, err = dev.run(
         "function exec --func sh --targettype cli --follow", "--", "-c", "echo so far; echo bad >&2; exit 3", code=1
@@ -280,5 +285,6 @@ def test_dev_starts_again_on_what_it_left(shell: Shell, tmp_path: Path) -> None:
         with program("dev", "--data", str(tmp_path / "data"), "--port", "0", stderr=tmp_path / "log") as child:
             _, port, _ = until_ready(child)
             assert shell.out("server alive", "--port", port)
+            child.send_signal(signal.SIGTERM)
             child.send_signal(signal.SIGTERM)
             assert child.wait(PATIENCE_S) == 0

@@ -168,6 +168,11 @@ def test_half_a_tls_configuration_refuses_to_start(
         config.load("serve", flags, environ)
 
 
+def test_a_file_of_certificates_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingRefused, match="/nowhere"):
+        config.load("member", {"tls_verify": "/nowhere"}, {})
+
+
 def test_the_file_is_found_by_flag_then_variable_then_at_home(tmp_path: Path) -> None:
     home = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert config.toml_file(None, home) is None
