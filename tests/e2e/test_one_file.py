@@ -1,4 +1,4 @@
-"""The journey through the one file as a user copies it: a bare Python, another folder, a home that cannot be written."""
+"""The journey through the one file as a user copies it: a bare Python, another folder, a home that nobody can write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ class Machine:
     def run(self, *arguments: str, code: int = 0) -> str:
         """What a command prints; it must end with `code`."""
         done = subprocess.run(
-            [*self.command, *arguments], env=self.env, cwd="/", capture_output=True, text=True, timeout=PATIENCE_S
+            [*self.command, *arguments],
+            env=self.env,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert done.returncode == code, done.stderr
         return done.stdout
