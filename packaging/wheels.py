@@ -1,7 +1,7 @@
 """What ships beside our own code: the locked packages, for every Python at once, without what never runs.
 
 The compiled modules of several Pythons can lie in one folder, as each carries its Python in its name
-(`_cbor2.cpython-311-x86_64-linux-gnu.so`). So the wheels of every Python are unpacked over each other.
+(`_core.cpython-311-x86_64-linux-gnu.so`). So the wheels of every Python are unpacked over each other.
 """
 
 from __future__ import annotations

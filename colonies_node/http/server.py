@@ -25,6 +25,8 @@ def make_config(host: str, port: int, tls_cert: Path | None = None, tls_key: Pat
     config.errorlog = logging.getLogger("hypercorn")
     # Clients hold a connection between polls; the reference lets one idle for as long.
     config.keep_alive_timeout = 120
+    # A client that works for weeks should not meet a closed connection every thousand requests.
+    config.keep_alive_max_requests = 1 << 31
     config.graceful_timeout = 5
     config.h11_max_incomplete_size = 64 * 1024
     config.websocket_max_message_size = limits.MAX_BODY
