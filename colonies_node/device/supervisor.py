@@ -95,8 +95,10 @@ def watch(pid: int, control: bytes, wake: int) -> None:
         elif b"T" in control:
             _signal_group(pid, signal.SIGTERM)
             asked = True
+        # In this order: when the program ends, what it leaves behind becomes ours in the same instant.
+        ended = _has_ended(pid)
         others = living_others(pid)
-        if _has_ended(pid) and not (asked and others):
+        if ended and not (asked and others):
             return
         control = b""
         for ready, _ in poller.poll():
