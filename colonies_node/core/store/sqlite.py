@@ -62,18 +62,23 @@ class Store:
             self._writer = _open(self.path, durability, vfs)
             self._last_stamp = _newest_stamp(self._writer)
             self._reader = self.reader()
-        except BaseException:
+        except BaseException as fault:
             os.close(self._lock)
+            if isinstance(fault, apsw.Error):
+                raise _opening_fault(self.path, fault) from None
             raise
         self.log_pages = 0
         self._writer.set_wal_hook(self._note_log)
 
     def close(self) -> None:
         """Fold the log into the file and let go of it."""
+        last = (self._reader.close, lambda: self._writer.execute("pragma optimize").fetchall(), self._writer.close)
         try:
-            self._reader.close()
-            self._writer.execute("pragma optimize").fetchall()
-            self._writer.close()
+            for step in last:
+                try:
+                    step()
+                except apsw.Error as fault:
+                    log.error("the store is closed without tidying up: %s", fault)
         finally:
             os.close(self._lock)
 
@@ -174,6 +179,8 @@ class Store:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:
             log.debug("the log is in use, it will be folded later")
+        except apsw.Error as fault:
+            log.error("the log could not be folded into the file, it will be tried again: %s", fault)
         finally:
             connection.close()
 
@@ -184,6 +191,8 @@ class Store:
             self.log_pages = 0
         except apsw.BusyError:
             log.debug("the log is in use, it will be folded later")
+        except apsw.Error as fault:
+            log.error("the log could not be folded into the file, it will be tried again: %s", fault)
 
 
 def translate(fault: apsw.Error) -> StoreError:
