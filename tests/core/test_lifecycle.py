@@ -365,7 +365,7 @@ class ProcessLife(RuleBasedStateMachine):
             assert due == min(mine)
             assert 0 < self.colony.alarm <= due
 
-    # -- how ------------------------------------------------------------------------------------------------------------
+    # -- how -----------------------------------------------------------------------------------------------------------
 
     def sender(self, caller: str, msgtype: str, **message: Any) -> Any:
         return lambda: self.colony.call(caller, msgtype, **message)
