@@ -61,7 +61,9 @@ def _retention_due(rules: Rules, sweeps: Sweeps) -> int:
 
 
 def _sweep_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
-    signs = [instant for instant in (executors.oldest_heard(tx), min(heard.values(), default=0)) if instant]
+    # The last sweep stored what was heard before it: an older sign in `heard` is of somebody who is gone.
+    heard_since = min((instant for instant in heard.values() if instant > sweeps.executors), default=0)
+    signs = [instant for instant in (executors.oldest_heard(tx), heard_since) if instant]
     if not signs:
         return 0
     oldest = min(signs)

@@ -124,7 +124,8 @@ class Service:
 
     def _note_heard(self, call: Call) -> None:
         if call.executor is not None:
-            self.heard[call.executor.executorid] = self.clock()
+            now = self.heard[call.executor.executorid] = self.clock()
+            self._set_alarm(now + self.rules.stale_executor_duration * SECOND)
 
     # -- ways to the store -------------------------------------------------------------------------------------------
 

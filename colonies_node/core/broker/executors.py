@@ -11,7 +11,7 @@ from colonies_node.core.broker.members import check_name
 from colonies_node.core.errors import BadRequest, Denied, NotFound
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.executor import Executor, Function
-from colonies_node.core.model.times import parse_time
+from colonies_node.core.model.times import SECOND, parse_time
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import EXECUTOR_MOVES
 from colonies_node.core.store import executors
@@ -40,6 +40,8 @@ def add(tx: Transaction, message: m.AddExecutor, call: Call) -> Executor:
     executor = message.executor
     assert executor is not None, "checked before access"
     row = _row(tx, executor)
+    if row.lastheardfromtime:
+        tx.due(row.lastheardfromtime + call.rules.stale_executor_duration * SECOND)
     before = executors.by_name(tx, row.colonyname, row.executorname)
     if before is None:
         executors.add(tx, row)
