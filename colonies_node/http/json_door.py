@@ -112,7 +112,7 @@ class JsonDoor:
             with trio.CancelScope() as patience:
                 nursery.start_soon(_watch, receive, gone, patience)
                 try:
-                    given = await service.assign(message, call)
+                    given = await service.assignments.assign(message, call)
                 except ColonyError as refusal:
                     await _respond(send, refusal.status, envelope.failure(refusal), headers)
                 else:
@@ -120,7 +120,7 @@ class JsonDoor:
                     with trio.CancelScope(shield=True):
                         await trio.lowlevel.checkpoint()
                         if gone.is_set():
-                            await service.take_back(given.process)
+                            await service.assignments.take_back(given.process)
                         else:
                             await _respond(send, 200, envelope.success(row.msgtype, given.shown), headers)
             nursery.cancel_scope.cancel()

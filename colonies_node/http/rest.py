@@ -52,7 +52,9 @@ def _app(service: Service) -> Any:
     @app.get("/")
     async def front_page() -> Response:
         serverid = service.read(members.server_id) or ""
-        page = _PAGE.format(version=html.escape(__version__), serverid=html.escape(serverid), waiting=len(service.room))
+        page = _PAGE.format(
+            version=html.escape(__version__), serverid=html.escape(serverid), waiting=len(service.assignments.room)
+        )
         return Response(page, content_type="text/html; charset=utf-8")
 
     @app.errorhandler(404)

@@ -1,0 +1,144 @@
+"""Handing out work: executors in long polls, and the processes that find them.
+
+A process that waits wakes one executor that may take it, which passes the offer on when it turns out that it cannot. A
+wake-up cannot be lost: whoever waits has entered the waiting room *before* it tried for the last time.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from colonies_node.core import limits
+from colonies_node.core.broker import access, processes, work
+from colonies_node.core.broker.call import Call
+from colonies_node.core.errors import BadRequest, ColonyError, Internal, NotFound, TimedOut, Unavailable
+from colonies_node.core.events import Waiter, WaitingRoom
+from colonies_node.core.model.messages import AssignProcess
+from colonies_node.core.model.quantities import memory_bytes, millicores
+from colonies_node.core.model.wire import encode
+from colonies_node.core.states import ProcessState
+from colonies_node.core.store import members
+from colonies_node.core.store import processes as stored
+from colonies_node.core.store.processes import ProcessRow
+from colonies_node.core.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from colonies_node.http.service import Service
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A process that an executor was given, and the answer that says so."""
+
+    process: ProcessRow
+    shown: bytes
+
+
+class Assignments:
+    """The executors that wait at a service, and how they get work."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.room = WaitingRoom()
+        self._closing = False
+
+    async def assign(self, message: AssignProcess, call: Call) -> Given:
+        """The process that the caller runs from now on; waits for one as long as the message says.
+
+        Raises NotFound when none came, TimedOut or Unavailable while the colony is paused. A caller that is cancelled
+        has nothing assigned, unless this has returned: then give it back with `take_back`.
+        """
+        service = self._service
+        apply = functools.partial(_apply, message=message, call=call)
+        waiter = service.read(apply)
+        service.note_heard(call)
+        attempt = functools.partial(_attempt, waiter=waiter, call=call)
+        given: Given | None = None
+        patience = min(message.timeout, limits.MAX_LONG_POLL_S) if message.timeout > 0 else float("inf")
+        try:
+            with trio.move_on_after(patience):
+                while True:
+                    arrived = trio.Event()
+                    self.room.enter(waiter, arrived.set)
+                    paused, given = await service.write(attempt)
+                    if given is not None:
+                        return given
+                    if message.timeout < 0 or self._closing:
+                        break
+                    if not paused:
+                        self._pass_on(waiter, given)
+                    await arrived.wait()
+            paused = service.read(lambda tx: members.paused(tx, message.colonyname))
+            raise _nothing(paused, waited=message.timeout > 0)
+        finally:
+            self.room.leave(waiter)
+            self._pass_on(waiter, given)
+            service.note_heard(call)
+
+    async def take_back(self, process: ProcessRow) -> None:
+        """Return a process to the queue because its executor could not be told that it has it."""
+        with trio.CancelScope(shield=True):
+            await self._service.write(lambda tx: work.take_back(tx, process.processid, process.assignedexecutorid))
+        log.info("process %s was given back: its executor was gone before it had the answer", process.processid)
+
+    def offer(self, process: ProcessRow, instead_of: Waiter | None = None) -> None:
+        """Wake an executor for the process, if it waits for one."""
+        if process.state == ProcessState.WAITING and not process.waitforparents:
+            self.room.offer(process, instead_of)
+
+    def close(self) -> None:
+        """Answer every long poll: the server goes."""
+        self._closing = True
+        self.room.wake_all()
+
+    def _pass_on(self, waiter: Waiter, given: Given | None) -> None:
+        """Offer to others what the waiter was woken for and did not take."""
+        offers, waiter.offers = waiter.offers, []
+        for offer in offers:
+            if given is not None and given.process.processid == offer.processid:
+                continue
+            process = self._service.read(functools.partial(stored.find, processid=offer.processid))
+            if process is not None:
+                self.offer(process, instead_of=waiter)
+
+
+def _apply(tx: Transaction, message: AssignProcess, call: Call) -> Waiter:
+    """The caller as one who asks for work. Raises what the protocol says of a bad request to assign."""
+    access.require_member(tx, call, message.colonyname)
+    if message.timeout == 0:
+        raise BadRequest("Invalid timeout value, timeout cannot be zero")
+    if call.executor is None:
+        raise Internal("Failed to assign process, executor not found")
+    return Waiter(
+        colonyname=message.colonyname,
+        executortype=call.executor.executortype,
+        executorname=call.executor.executorname,
+        executorid=call.executor.executorid,
+        locationname=call.executor.locationname,
+        cpu=millicores(message.availablecpu) if message.availablecpu else None,
+        mem=memory_bytes(message.availablemem) if message.availablemem else None,
+    )
+
+
+def _attempt(tx: Transaction, waiter: Waiter, call: Call) -> tuple[bool, Given | None]:
+    """(paused, what the waiter gets). It must still be a member: it may have been removed while it waited."""
+    access.require_member(tx, call, waiter.colonyname)
+    if members.paused(tx, waiter.colonyname):
+        return True, None
+    process = work.assign(tx, waiter)
+    return False, Given(process, encode(processes.show(tx, process))) if process else None
+
+
+def _nothing(paused: bool, waited: bool) -> ColonyError:
+    if paused and waited:
+        return TimedOut("Assignment timeout: colony assignments are paused")
+    if paused:
+        return Unavailable("No processes available: colony assignments are paused")
+    return NotFound("No process available for assignment")

@@ -1,0 +1,116 @@
+"""Group commit: the changes of many tasks in one transaction, one fsync for all of them.
+
+Whoever has a change when the last commit ends shares the next one. The commit itself runs on the event loop's thread
+(core/store says why); only a bulk change, which may take long, is made in a thread, alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import trio
+
+from colonies_node.core import limits
+from colonies_node.core.events import Event
+from colonies_node.core.store.sqlite import Change, Outcome, Store
+from colonies_node.core.store.transaction import Transaction
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    change: Change
+    task: trio.lowlevel.Task
+    bulk: bool
+    outcome: Outcome = field(default_factory=Outcome)
+
+
+class Commits:
+    """Takes changes from tasks and commits them while `run` runs.
+
+    After a commit, and after its callers are free to go on, `tell` gets each event and `due` the earliest instant that
+    a change asked to be looked at again.
+    """
+
+    def __init__(self, store: Store, tell: Callable[[Event], None], due: Callable[[int], None]) -> None:
+        self._store = store
+        self._tell = tell
+        self._due = due
+        self._jobs: list[_Job] = []
+        self._work = trio.Event()
+        self._folding = False
+
+    async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
+        """Make a change together with whoever else has one now (a `bulk` one alone); returns when it is on disk.
+
+        Cancelled while it waits for its turn, the change is withdrawn; once begun, it is always answered.
+        """
+        job = _Job(change, trio.lowlevel.current_task(), bulk)
+        self._jobs.append(job)
+        self._work.set()
+
+        def withdraw(_: Any) -> trio.lowlevel.Abort:
+            if job not in self._jobs:
+                return trio.lowlevel.Abort.FAILED
+            self._jobs.remove(job)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(withdraw)
+        if job.outcome.error is not None:
+            raise job.outcome.error
+        value: T = job.outcome.value
+        return value
+
+    async def run(self) -> None:
+        """Commit what comes, and fold the log when it has grown, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._work.wait()
+                # Whoever can run now may join this commit.
+                await trio.lowlevel.checkpoint()
+                batch = self._next_batch()
+                if not self._jobs:
+                    self._work = trio.Event()
+                if batch:
+                    await self._commit(batch)
+                    self._fold(nursery)
+
+    def _next_batch(self) -> list[_Job]:
+        """The jobs of the next commit, in the order in which they came: many, or a bulk one alone."""
+        bulk = next((place for place, job in enumerate(self._jobs) if job.bulk), limits.MAX_BATCH)
+        size = min(bulk or 1, limits.MAX_BATCH)
+        batch, self._jobs = self._jobs[:size], self._jobs[size:]
+        return batch
+
+    async def _commit(self, batch: list[_Job]) -> None:
+        changes = [job.change for job in batch]
+        if batch[0].bulk:
+            outcomes = await trio.to_thread.run_sync(self._store.commit, changes)
+        else:
+            outcomes = self._store.commit(changes)
+        for job, outcome in zip(batch, outcomes, strict=True):
+            job.outcome = outcome
+            trio.lowlevel.reschedule(job.task)
+        if self._store.alarm:
+            self._due(self._store.alarm)
+        for outcome in outcomes:
+            for event in outcome.events:
+                self._tell(event)
+
+    def _fold(self, nursery: trio.Nursery) -> None:
+        if self._store.log_pages >= limits.CHECKPOINT_NOW_PAGES:
+            self._store.fold_now()
+        elif self._store.log_pages >= limits.CHECKPOINT_PAGES and not self._folding:
+            self._folding = True
+            nursery.start_soon(self._fold_aside)
+
+    async def _fold_aside(self) -> None:
+        try:
+            await trio.to_thread.run_sync(self._store.fold)
+        finally:
+            self._folding = False
