@@ -127,7 +127,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         where state = 0 and waitforparents = 0;
     create index processes_waiting on processes (colonyname, prioritytime, executortype) where state = 0;
     create index processes_running on processes (colonyname, starttime) where state = 1;
-    create index processes_held on processes (assignedexecutorid) where state = 1;
+    create index processes_held on processes (assignedexecutorid, colonyname) where state = 1;
     create index processes_finished on processes (colonyname, state, endtime) where state > 1;
     create index processes_submitted on processes (colonyname, submissiontime);
     create index processes_wait_due on processes (waitdeadline) where state = 0 and waitdeadline > 0;
