@@ -212,13 +212,13 @@ def test_opening_on_a_disk_that_fails_is_a_sentence_at_every_step(tmp_path: Path
 
 
 def test_a_small_real_disk_that_fills_up(tmp_path: Path) -> None:
-    """On a real file system of 4 MB. Where nobody may mount one, the failing VFS above stands for it."""
+    """On a real file system of 16 MB. Where nobody may mount one, the failing VFS above stands for it."""
     place = tmp_path / "small"
     place.mkdir()
     if (
         os.geteuid() != 0
         or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], capture_output=True, check=False
         ).returncode
     ):
         print("no small file system here: mounting one needs root", file=sys.stderr)
@@ -237,4 +237,4 @@ def test_a_small_real_disk_that_fills_up(tmp_path: Path) -> None:
         colony.close()
         ledger.check(place / "data")
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -148,9 +148,9 @@ def test_a_damaged_page_is_told_where_it_is_met_and_nothing_is_written(folder: P
 
 def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="the data folder .* cannot be used"):
+    with pytest.raises(StoreError, match=r"the data folder .* cannot be used"):
         Store(tmp_path / "file" / "data", lambda: 0)
-    with pytest.raises(StoreError, match="the data folder .* cannot be used"):
+    with pytest.raises(StoreError, match=r"the data folder .* cannot be used"):
         Store(tmp_path / "file", lambda: 0)
 
 

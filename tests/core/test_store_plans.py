@@ -1,0 +1,264 @@
+"""The store stays fast when it is large: every query finds its rows by an index, and touches few of them.
+
+What is measured is what SQLite does (plans, steps of its virtual machine), never time.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from colonies_node.core import timers
+from colonies_node.core.broker.call import Rules
+from colonies_node.core.events import Waiter
+from colonies_node.core.store import processes, retention
+from colonies_node.core.store.processes import FIELDS
+from colonies_node.core.store.sqlite import Store
+from tests.core.colony import NAME, OWNER, SERVER, USER, Colony, executor_id
+
+ANN = executor_id("ann")
+_marks = itertools.count()
+BIG = ("processes", "logs", "attributes")
+"""Tables that may hold millions of rows."""
+
+
+@pytest.fixture(scope="module")
+def colony(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
+    colony = Colony(tmp_path_factory.mktemp("plans"), Rules(retention_policy=1000))
+    colony.hire("ann")
+    yield colony
+    colony.close()
+
+
+def multiply(colony: Colony, processid: str, number: int, **values: Any) -> None:
+    """Make copies of a process, each with an id and a place in the queue of its own."""
+    chosen = {"processid": "processid || '-' || :mark || i", "prioritytime": "prioritytime + i", **values}
+    columns = ", ".join(str(chosen.get(name, name)) for name in FIELDS[1:])
+    colony.commit(
+        lambda tx: tx.run(
+            f"with recursive n(i) as (select 1 union all select i + 1 from n where i < {number})"
+            f" insert into processes ({', '.join(FIELDS[1:])}) select {columns}"
+            " from processes, n where processid = :processid",
+            {"processid": processid, "mark": f"{next(_marks)}-"},
+        )
+    )
+
+
+def asked(colony: Colony, ask: Callable[[], Any]) -> list[str]:
+    """Every statement that is run by `ask`."""
+    seen: list[str] = []
+
+    def note(_: apsw.Cursor, statement: str, bindings: Any) -> bool:
+        seen.append(statement)
+        return True
+
+    connections = (colony.store._writer, colony.store._reader)
+    for connection in connections:
+        connection.exec_trace = note
+    try:
+        ask()
+    finally:
+        for connection in connections:
+            connection.exec_trace = None
+    return seen
+
+
+def scans(colony: Colony, statement: str) -> list[str]:
+    """The lines of the statement's plan that read a large table from end to end."""
+    names = re.findall(r"[:@$](\w+)", statement)
+    values: Any = dict.fromkeys(names, 1) if names else tuple([1] * statement.count("?"))
+    plan = colony.store._reader.execute(f"explain query plan {statement}", values).fetchall()
+    aliases = "|".join((*BIG, "p"))
+    return [row[3] for row in plan if re.match(rf"SCAN ({aliases})\b", row[3])]
+
+
+def every_message(colony: Colony) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """A call of each sort that reads or changes processes, logs and attributes, by name."""
+    call = colony.call
+    of = {"colonyname": NAME}
+
+    def assigned() -> str:
+        processid = colony.submit(env={"A": "1"}, maxwaittime=100, maxexectime=100, priority=9)
+        taken = colony.assign(ANN)
+        assert taken is not None and taken.processid == processid
+        return processid
+
+    running = assigned()
+    yield "submit", lambda: colony.submit(env={"A": "1"})
+    yield "assign", lambda: colony.assign(ANN)
+    yield "get", lambda: call(USER, "getprocessmsg", processid=running)
+    for state in range(5):
+        for by in ({}, {"executortype": "cli"}, {"initiator": "eva"}, {"label": "x"}):
+            name = f"list {state} by {''.join(by) or 'nothing'}"
+            yield name, lambda s=state, b=by: call(USER, "getprocessesmsg", **of, state=s, count=100, **b)
+        yield f"history {state}", lambda s=state: call(USER, "getprocesshistmsg", **of, state=s, seconds=60)
+    yield "history of one", lambda: call(USER, "getprocesshistmsg", **of, state=1, seconds=60, executorid=ANN)
+    yield "output", lambda: call(ANN, "setoutputmsg", processid=running, out=[1])
+    yield (
+        "attribute",
+        lambda: call(
+            ANN, "addattributemsg", attribute={"targetid": running, "key": "k", "value": "v", "attributetype": 1}
+        ),
+    )
+    yield "log", lambda: call(ANN, "addlogmsg", processid=running, message="hello")
+    yield "executor log", lambda: call(ANN, "addexecutorlogmsg", **of, executorname="ann", message="hello")
+    for latest in (True, False):
+        more = {"count": 10, "latest": latest, "since": 1}
+        yield f"logs, latest {latest}", lambda m=more: call(USER, "getlogsmsg", **of, processid=running, **m)
+        yield f"executor logs, latest {latest}", lambda m=more: call(USER, "getlogsmsg", **of, executorname="ann", **m)
+    yield "search", lambda: call(USER, "searchlogsmsg", **of, text="hello", days=1, count=10)
+    yield "statistics of a colony", lambda: call(USER, "getcolonystatsmsg", **of)
+    yield "close", lambda: call(ANN, "closesuccessfulmsg", processid=running, out=[1])
+    other = assigned()
+    yield "fail", lambda: call(ANN, "closefailedmsg", processid=other, errors=["no"])
+    yield "remove", lambda: call(USER, "removeprocessmsg", processid=other)
+    yield "cancel", lambda: call(USER, "cancelprocessmsg", processid=colony.submit())
+    yield "next due", colony.next_due
+    yield "fire", colony.fire
+    yield (
+        "silent executors",
+        lambda: colony.store.read(lambda tx: timers._release_silent(tx, colony.rules, colony.sweeps, {})),
+    )
+    yield "retention", lambda: colony.commit(lambda tx: retention.sweep(tx, 1))
+    assigned()
+    yield "change of id", lambda: call(ANN, "changeexecutoridmsg", **of, executorid=ANN)
+    yield "removal of an executor", lambda: call(OWNER, "removeexecutormsg", **of, executorname="ann")
+    yield "removal of all", lambda: call(OWNER, "removeallprocessesmsg", **of, state=2)
+    yield "removal of the colony", lambda: call(SERVER, "removecolonymsg", **of)
+
+
+def test_no_message_reads_a_large_table_from_end_to_end(tmp_path: Path) -> None:
+    colony = Colony(tmp_path, Rules(retention_policy=1000))
+    colony.hire("ann")
+    statements = 0
+    found = []
+    for name, ask in every_message(colony):
+        for statement in asked(colony, ask):
+            if re.match(r"\s*(begin|commit|rollback|savepoint|release|insert)", statement):
+                continue
+            statements += 1
+            found += [f"{name}: {line}: {' '.join(statement.split())}" for line in scans(colony, statement)]
+    colony.close()
+    assert statements > 100
+    assert found == []
+
+
+def test_a_plan_without_an_index_would_be_noticed(colony: Colony) -> None:
+    assert scans(colony, "select * from processes where label = 'x'")
+    assert scans(colony, "select * from logs where message = 'x' and timestamp > :since")
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+def steps_of(connection: apsw.Connection, ask: Callable[[], Any]) -> int:
+    """How many instructions SQLite's machine runs on this connection for this."""
+    count = 0
+
+    def tick() -> bool:
+        nonlocal count
+        count += 1
+        return False
+
+    connection.set_progress_handler(tick, 1)
+    try:
+        ask()
+    finally:
+        connection.set_progress_handler(None)
+    return count
+
+
+def steps(colony: Colony, look: Callable[[Any], Any]) -> int:
+    """How many instructions a look takes."""
+    return steps_of(colony.store._reader, lambda: colony.store.read(look))
+
+
+def asking(executortype: str = "cli") -> Waiter:
+    return Waiter(NAME, executortype, "ann", ANN, "", None, None)
+
+
+def next_for(tx: Any) -> int | None:
+    return processes.next_for(tx, asking())
+
+
+def count_rows(colony: Colony) -> None:
+    """Let SQLite count what is in the tables, and start again, so that it plans by that."""
+    colony.store._writer.execute("analyze").fetchall()
+    colony.close()
+    colony.store = Store(colony.store.path.parent, lambda: colony.now)
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_looks_cost_the_same_with_50_000_of_another_type_and_100_000_finished(tmp_path: Path, statistics: bool) -> None:
+    """Also once SQLite has counted what is in the tables and plans by that."""
+    colony = Colony(tmp_path)
+    colony.hire("ann")
+    mine, other = colony.submit(), colony.submit(conditions={"executortype": "gpu"})
+    named = colony.submit(conditions={"executornames": ["bob"]})
+    several = colony.submit(conditions={"executornames": ["bob", "cia"], "executortype": "tpu"})
+    multiply(colony, other, 10)
+    if statistics:
+        count_rows(colony)
+    small = {look: steps(colony, look) for look in LOOKS}
+    multiply(colony, other, 50_000)
+    multiply(colony, named, 10_000)
+    multiply(colony, several, 10_000)
+    multiply(colony, mine, 100_000, state="2", endtime="submissiontime", assignedexecutorid=f"'{ANN}'")
+    if statistics:
+        count_rows(colony)
+    for look, before in small.items():
+        after = steps(colony, look)
+        assert 0 < after <= 2 * before, f"{look.__name__}: {before} steps before, {after} after"
+    change = functools.partial(colony.call, ANN, "changeexecutoridmsg", colonyname=NAME, executorid=ANN)
+    assert steps_of(colony.store._writer, change) < 1000
+    remove = functools.partial(colony.call, OWNER, "removeallprocessesmsg", colonyname=NAME, state=3)
+    assert steps_of(colony.store._writer, remove) < 1000
+    taken = colony.assign(ANN)
+    assert taken is not None and taken.processid == mine
+    colony.close()
+
+
+def running(tx: Any) -> Any:
+    return processes.in_state(tx, NAME, processes.ProcessState.RUNNING, "", "", 100)
+
+
+def due(tx: Any) -> Any:
+    return processes.next_due(tx), processes.due_to_run(tx, 100), processes.due_to_finish(tx, 100)
+
+
+def held(tx: Any) -> Any:
+    return processes.held_by(tx, NAME, ANN)
+
+
+def cancelled(tx: Any) -> Any:
+    return processes.in_state(tx, NAME, processes.ProcessState.CANCELLED, "", "", 100)
+
+
+LOOKS = (next_for, running, due, held, cancelled)
+
+
+def test_a_long_line_costs_no_more_than_a_short_one(colony: Colony) -> None:
+    first = colony.submit()
+    multiply(colony, first, 10)
+    short = steps(colony, next_for)
+    multiply(colony, first, 20_000)
+    assert steps(colony, next_for) <= 2 * short
+
+
+def test_a_list_costs_by_what_it_shows(colony: Colony) -> None:
+    first = colony.submit(label="list")
+
+    def ten(tx: Any) -> Any:
+        return processes.in_state(tx, NAME, processes.ProcessState.WAITING, "", "", 10)
+
+    multiply(colony, first, 10)
+    short = steps(colony, ten)
+    multiply(colony, first, 5_000)
+    assert steps(colony, ten) <= 2 * short
