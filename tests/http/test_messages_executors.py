@@ -19,6 +19,7 @@ from tests.node import (
     PENDING,
     REJECTED,
     RUNNING,
+    SERVER,
     UNREGISTERED,
     WAITING,
     Node,
@@ -205,19 +206,6 @@ async def test_an_executor_at_work_inside_its_deadline_is_not_silent(
     assert (await executor(lab))["state"] == state
 
 
-async def test_signs_of_life_outlive_a_restart(tmp_path: Path, mock_clock: MockClock) -> None:
-    async with open_node(tmp_path, mock_clock) as node:
-        lab = await Lab(node).found()
-        ann = await lab.join("ann")
-        await lab.submit()
-        await lab.assign(ann)
-        await lab.submit(by=ann)
-    async with open_node(tmp_path, mock_clock) as node:
-        assert (await executor(Lab(node)))["state"] == APPROVED
-        stored = node.store.read(lambda tx: tx.all("select lastheardfromtime from executors"))
-        assert stored == [(1_800_000_000 * 10**9,)] or stored == [(0,)]
-
-
 async def test_the_absence_of_the_server_is_no_silence_of_executors(tmp_path: Path, mock_clock: MockClock) -> None:
     async with open_node(tmp_path, mock_clock) as node:
         lab = await Lab(node).found()
@@ -373,8 +361,6 @@ async def test_an_executor_takes_a_new_key_and_keeps_what_it_runs(lab: Lab) -> N
 
 
 async def test_a_user_and_a_colony_and_the_server_take_new_keys(lab: Lab) -> None:
-    from tests.node import SERVER
-
     node = lab.node
     new = {name: Party(f"new {name}") for name in ("user", "colony", "server")}
     asked = {"colonyname": "lab", "userid": new["user"].id}
@@ -395,8 +381,6 @@ async def test_a_user_and_a_colony_and_the_server_take_new_keys(lab: Lab) -> Non
 
 
 async def test_a_new_id_has_64_characters_and_belongs_to_who_asks(lab: Lab) -> None:
-    from tests.node import SERVER
-
     ann = await lab.join("ann")
     before = lab.node.tables()
     for party, msgtype, fields, text in (
