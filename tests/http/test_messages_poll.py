@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from colonies_node.core.events import ProcessChanged
+from colonies_node.core.store.sqlite import Change, Outcome
 from tests.lab import Lab
 from tests.node import ALICE, OWNER, RUNNING, SERVER, WAITING, Exchange, Node, Party, settle
 
@@ -127,18 +130,14 @@ async def test_a_process_without_a_place_wakes_any_executor(lab: Lab) -> None:
 
 
 async def test_what_a_woken_executor_leaves_goes_to_the_next_one(lab: Lab) -> None:
-    """Ann is woken for one process and prefers another that came in the same commit; Bob gets what she left."""
+    """Ann is woken for one process and gets another that came in the same commit; Bob gets what she left."""
     ann, bob = await lab.poll(await lab.join("ann")), await lab.poll(await lab.join("bob"))
-    found: list[str] = []
-
-    async def submit(priority: int) -> None:
-        found.append((await lab.submit(priority=priority))["processid"])
-
-    async with trio.open_nursery() as nursery:
-        for priority in (0, 1):
-            nursery.start_soon(submit, priority)
+    lab.node.nursery.start_soon(lab.submit)
+    lab.node.nursery.start_soon(lambda: lab.submit(priority=1, conditions={"executornames": ["ann"]}))
     await settle()
-    assert {got(ann), got(bob)} == set(found)
+    found = await lab.node.call(ALICE, "getprocessesmsg", colonyname="lab", count=10, state=RUNNING)
+    takers = {tuple(p["spec"]["conditions"]["executornames"] or ()): p["processid"] for p in found}
+    assert (got(ann), got(bob)) == (takers[("ann",)], takers[()])
 
 
 @pytest.mark.parametrize("waiting", [10, 30, 50])
@@ -172,21 +171,28 @@ async def test_a_client_that_hangs_up_while_it_waits_takes_nothing(lab: Lab) -> 
     assert got(bob) == process
 
 
-async def test_a_process_whose_executor_hangs_up_at_that_moment_goes_to_another(lab: Lab) -> None:
-    """DEVIATIONS 26."""
+async def test_a_process_whose_executor_hangs_up_at_that_moment_goes_to_another(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DEVIATIONS 26: the process is assigned already when the client goes."""
     ann, bob = await lab.poll(await lab.join("ann")), await lab.poll(await lab.join("bob"))
+    commit, gone = lab.node.store.commit, trio.Event()
 
-    async def hang_up() -> None:
-        ann.hang_up()
+    def commit_and_hang_up(changes: Sequence[Change]) -> list[Outcome]:
+        outcomes = commit(changes)
+        events = [event for outcome in outcomes for event in outcome.events if isinstance(event, ProcessChanged)]
+        if any(event.process.assignedexecutorid == Party("ann of lab").id for event in events):
+            ann.hang_up()
+            gone.set()
+        return outcomes
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lab.submit)
-        nursery.start_soon(hang_up)
-    await settle()
-    process = (await lab.node.call(ALICE, "getprocessesmsg", colonyname="lab", count=10, state=RUNNING))[0]
-    assert process["processid"] == got(bob)
-    assert process["assignedexecutorid"] == Party("bob of lab").id
-    assert process["retries"] == 0
+    monkeypatch.setattr(lab.node.store, "commit", commit_and_hang_up)
+    process = await submitted(lab)
+    assert gone.is_set()
+    assert ann.done.is_set()
+    assert ann.answer is None
+    assert got(bob) == process
+    assert (await lab.get({"processid": process}))["retries"] == 0
 
 
 async def test_work_that_is_given_back_wakes_a_waiter(lab: Lab) -> None:
