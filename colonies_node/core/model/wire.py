@@ -114,7 +114,10 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if value is None:
         return typing.cast(Any, kind)()
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise Malformed(f"number out of range at {where}") from None
     if kind is int and type(value) is int and not -(1 << 63) <= value < 1 << 63:
         raise Malformed(f"number out of range at {where}")
     if type(value) is not kind:
