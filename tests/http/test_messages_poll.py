@@ -129,17 +129,6 @@ async def test_a_process_without_a_place_wakes_any_executor(lab: Lab) -> None:
     assert got(ann) == process
 
 
-async def test_what_a_woken_executor_leaves_goes_to_the_next_one(lab: Lab) -> None:
-    """Ann is woken for one process and gets another that came in the same commit; Bob gets what she left."""
-    ann, bob = await lab.poll(await lab.join("ann")), await lab.poll(await lab.join("bob"))
-    lab.node.nursery.start_soon(lab.submit)
-    lab.node.nursery.start_soon(lambda: lab.submit(priority=1, conditions={"executornames": ["ann"]}))
-    await settle()
-    found = await lab.node.call(ALICE, "getprocessesmsg", colonyname="lab", count=10, state=RUNNING)
-    takers = {tuple(p["spec"]["conditions"]["executornames"] or ()): p["processid"] for p in found}
-    assert (got(ann), got(bob)) == (takers[("ann",)], takers[()])
-
-
 @pytest.mark.parametrize("waiting", [10, 30, 50])
 async def test_no_executor_sleeps_while_there_is_work_that_it_may_take(lab: Lab, waiting: int) -> None:
     polls = [await lab.poll(await lab.join(f"worker{n}")) for n in range(waiting)]
@@ -171,19 +160,20 @@ async def test_a_client_that_hangs_up_while_it_waits_takes_nothing(lab: Lab) -> 
     assert got(bob) == process
 
 
-async def test_a_process_whose_executor_hangs_up_at_that_moment_goes_to_another(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", [WAITING, RUNNING])
+async def test_what_an_executor_leaves_that_hangs_up_when_it_comes_goes_to_another(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
-    """DEVIATIONS 26: the process is assigned already when the client goes."""
+    """DEVIATIONS 26: the executor was woken for the process, or has it already, and cannot be told."""
     ann, bob = await lab.poll(await lab.join("ann")), await lab.poll(await lab.join("bob"))
     commit, gone = lab.node.store.commit, trio.Event()
 
     def commit_and_hang_up(changes: Sequence[Change]) -> list[Outcome]:
         outcomes = commit(changes)
         events = [event for outcome in outcomes for event in outcome.events if isinstance(event, ProcessChanged)]
-        if any(event.process.assignedexecutorid == Party("ann of lab").id for event in events):
-            ann.hang_up()
+        if not gone.is_set() and any(event.process.state == moment for event in events):
             gone.set()
+            ann.hang_up()
         return outcomes
 
     monkeypatch.setattr(lab.node.store, "commit", commit_and_hang_up)
