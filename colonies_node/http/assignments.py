@@ -22,7 +22,7 @@ from colonies_node.core.model.messages import AssignProcess
 from colonies_node.core.model.quantities import memory_bytes, millicores
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import ProcessState
-from colonies_node.core.store import members
+from colonies_node.core.store import executors, members
 from colonies_node.core.store import processes as stored
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.transaction import Transaction
@@ -133,6 +133,9 @@ def _attempt(tx: Transaction, waiter: Waiter, call: Call) -> tuple[bool, Given |
     if members.paused(tx, waiter.colonyname):
         return True, None
     process = work.assign(tx, waiter)
+    if process is not None and call.executor is not None and not call.executor.lastheardfromtime:
+        # Later signs of life are stored by the sweep for silent executors; without a first one, none would be silent.
+        executors.heard(tx, waiter.executorid, tx.now)
     return False, Given(process, encode(processes.show(tx, process))) if process else None
 
 

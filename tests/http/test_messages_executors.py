@@ -206,6 +206,22 @@ async def test_an_executor_at_work_inside_its_deadline_is_not_silent(
     assert (await executor(lab))["state"] == state
 
 
+async def test_an_executor_that_had_work_is_noticed_when_it_does_not_come_back_after_a_restart(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with open_node(tmp_path, mock_clock) as node:
+        lab = await Lab(node).found()
+        ann = await lab.join("ann")
+        process = await lab.submit(maxexectime=100, maxretries=-1)
+        await lab.assign(ann)
+    async with open_node(tmp_path, mock_clock) as node:
+        await pass_time(mock_clock, 599)
+        assert (await executor(Lab(node)))["state"] == APPROVED
+        await pass_time(mock_clock, 2)
+        assert (await executor(Lab(node)))["state"] == UNREGISTERED
+        assert (await Lab(node).get(process))["state"] == WAITING
+
+
 async def test_the_absence_of_the_server_is_no_silence_of_executors(tmp_path: Path, mock_clock: MockClock) -> None:
     async with open_node(tmp_path, mock_clock) as node:
         lab = await Lab(node).found()
