@@ -43,10 +43,12 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
     """Do what is due at `tx.now`; the next instant, as next_due. `heard` are signs of life not stored yet."""
     for process in processes.due_to_run(tx, BATCH):
         work.expire_waiting(tx, process)
-    for process in processes.due_to_finish(tx, BATCH):
+    overdue = processes.due_to_finish(tx, BATCH)
+    for process in overdue:
         work.expire_running(tx, process)
     due = _sweep_due(tx, rules, sweeps, heard)
-    if due and due <= tx.now:
+    # A silent executor's work goes back to the queue, and what ran too long must not: so that comes first, all of it.
+    if due and due <= tx.now and len(overdue) < BATCH:
         _release_silent(tx, rules, sweeps, heard)
         sweeps.executors = tx.now
     if rules.retention_policy and _retention_due(rules, sweeps) <= tx.now:

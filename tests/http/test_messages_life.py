@@ -265,7 +265,7 @@ async def test_deadlines_that_passed_while_the_node_slept_are_all_met(lab: Lab, 
         await running(lab, ann, maxexectime=10)
     for _ in range(600):
         await lab.submit(maxwaittime=10, conditions={"executortype": "other"})
-    await pass_time(mock_clock, 300)
+    await pass_time(mock_clock, 1000)  # long enough for the executor to count as silent too
     assert await lab.node.call(ALICE, "getprocessesmsg", colonyname="lab", count=1, state=RUNNING) is None
     stats = await lab.node.call(ALICE, "getcolonystatsmsg", colonyname="lab")
     assert stats["failedprocesses"] == 1200
