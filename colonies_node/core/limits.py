@@ -9,6 +9,9 @@ from typing import Final
 MAX_BODY: Final = 16 << 20
 """Bytes of one request. The largest honest one is a workflow of 10,000 small specs (about 6 MB in base64)."""
 
+BODY_PATIENCE_S: Final = 60
+"""Seconds without another byte of a request's body, after which the connection is given up (nginx waits as long)."""
+
 MAX_NESTING: Final = 64
 """Levels of arrays and objects in a payload. SDKs use fewer than ten; a parser's stack is the resource guarded."""
 

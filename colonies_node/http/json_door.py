@@ -15,10 +15,11 @@ import trio
 from colonies_node.core import limits
 from colonies_node.core.broker.call import Call
 from colonies_node.core.broker.table import TABLE, Kind, Row
-from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, TooLarge
+from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, TimedOut, TooLarge
 from colonies_node.core.identity import recover
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope
+from colonies_node.http.connection import undelivered
 from colonies_node.http.service import Service
 
 Receive = Callable[[], Awaitable[Any]]
@@ -119,10 +120,11 @@ class JsonDoor:
                     # Once the answer is on its way, the end of the exchange reads as a disconnect too: look before.
                     with trio.CancelScope(shield=True):
                         await trio.lowlevel.checkpoint()
-                        if gone.is_set():
-                            await service.assignments.take_back(given.process)
-                        else:
+                        told = not gone.is_set()
+                        if told:
                             await _respond(send, 200, envelope.success(row.msgtype, given.shown), headers)
+                        if not told or undelivered():
+                            await service.assignments.take_back(given.process)
             nursery.cancel_scope.cancel()
 
 
@@ -134,7 +136,7 @@ async def _watch(receive: Receive, gone: trio.Event, patience: trio.CancelScope)
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """The request's body. Raises TooLarge over the limit, Gone when the client hangs up."""
+    """The request's body. Raises TooLarge, TimedOut when no more of it comes, Gone when the client hangs up."""
     event = await receive()
     body: bytes = event.get("body", b"")
     if event["type"] == "http.request" and not event.get("more_body", False):
@@ -143,7 +145,10 @@ async def _read_body(receive: Receive) -> bytes:
         return body
     parts, size = [body], len(body)
     while event["type"] == "http.request" and event.get("more_body", False):
-        event = await receive()
+        with trio.move_on_after(limits.BODY_PATIENCE_S) as patience:
+            event = await receive()
+        if patience.cancelled_caught:
+            raise TimedOut(f"The request did not come whole: nothing more of it came for {limits.BODY_PATIENCE_S} s")
         parts.append(event.get("body", b""))
         size += len(parts[-1])
         if size > limits.MAX_BODY:

@@ -14,6 +14,7 @@ from hypercorn.trio import serve as hypercorn_serve
 
 from colonies_node.core import limits
 from colonies_node.core.errors import SettingRefused
+from colonies_node.http.connection import watch_connections
 
 
 def make_config(host: str, port: int, tls_cert: Path | None = None, tls_key: Path | None = None) -> Config:
@@ -51,6 +52,7 @@ async def listen(
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until `stop` returns. Tells the port through `task_status`. SettingRefused when it cannot listen."""
+    watch_connections()
     try:
         async with trio.open_nursery() as nursery:
             addresses = await nursery.start(partial(hypercorn_serve, app, config, shutdown_trigger=stop, mode="asgi"))

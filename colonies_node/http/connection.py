@@ -1,0 +1,90 @@
+"""A connection that knows whether its client was still there when the last bytes were sent.
+
+An answer to `assign` that nobody gets would take a process away from everybody. hypercorn keeps a failed send to
+itself, and a client that has hung up is noticed only when the reading task comes to it. So this looks at the socket in
+the very moment of sending. What is lost after that, inside the network, a process's execution deadline brings back.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextvars import ContextVar
+from typing import Any, Final
+
+import hypercorn.trio.run
+import trio
+from hypercorn.trio.tcp_server import TCPServer
+
+_STREAM: Final[ContextVar[Stream | None]] = ContextVar("stream", default=None)
+
+
+class Stream(trio.abc.HalfCloseableStream):
+    """A trio.SocketStream that does not send to a client which has hung up."""
+
+    def __init__(self, inner: trio.SocketStream) -> None:
+        self._inner = inner
+        self.socket = inner.socket
+        self.undelivered = False
+
+    async def send_all(self, data: Any) -> None:
+        """Send, or raise BrokenResourceError and remember it."""
+        try:
+            if self._hung_up():
+                raise trio.BrokenResourceError("the client hung up")
+            await self._inner.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.undelivered = True
+            raise
+
+    def _hung_up(self) -> bool:
+        # trio's own recv gives other tasks their turn first, and so leaves time to hang up.
+        handle = self.socket.fileno()
+        if handle < 0:
+            return True
+        peer = socket.socket(self.socket.family, self.socket.type, self.socket.proto, handle)
+        try:
+            return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            peer.detach()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As trio.SocketStream has it."""
+        await self._inner.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """As trio.SocketStream has it."""
+        await self._inner.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> Any:
+        """As trio.SocketStream has it."""
+        return await self._inner.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        """As trio.SocketStream has it."""
+        await self._inner.aclose()
+
+
+class Connection(TCPServer):
+    """hypercorn's connection, whose requests can ask for its stream."""
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        if isinstance(self.stream, trio.SocketStream):
+            self.stream = Stream(self.stream)
+            _STREAM.set(self.stream)
+        await super().run()
+
+
+def undelivered() -> bool:
+    """Whether something sent on this request's connection surely did not reach the client."""
+    stream = _STREAM.get()
+    return stream is not None and stream.undelivered
+
+
+def watch_connections() -> None:
+    """Have hypercorn make such connections; it has no setting for that."""
+    hypercorn.trio.run.TCPServer = Connection  # type: ignore[attr-defined]
