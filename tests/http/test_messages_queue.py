@@ -278,7 +278,7 @@ async def test_a_rich_spec_reads_back_as_it_was_sent(lab: Lab) -> None:
     spec = {
         "nodename": "n",
         "label": "a <label> & more",
-        "args": [1, 1.5, "två", None, True, {"b": [1], "a": {}}, []],
+        "args": [1, 2**53 + 1, -(2**70), 1.5, "två", None, True, {"b": [1], "a": {}}, []],
         "kwargs": {"k": "v", "deep": {"x": [None]}},
         "maxwaittime": 10,
         "maxexectime": 20,
