@@ -8,6 +8,7 @@ the very moment of sending. What is lost after that, inside the network, a proce
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -19,17 +20,25 @@ _STREAM: Final[ContextVar[Stream | None]] = ContextVar("stream", default=None)
 
 
 class Stream(trio.abc.HalfCloseableStream):
-    """A trio.SocketStream that does not send to a client which has hung up."""
+    """A trio.SocketStream that, while it is `wary`, does not send to a client which has hung up.
+
+    Only then: a client that closes just its own direction still waits for an answer.
+    """
 
     def __init__(self, inner: trio.SocketStream) -> None:
         self._inner = inner
         self.socket = inner.socket
+        self.wary = False
         self.undelivered = False
 
     async def send_all(self, data: Any) -> None:
         """Send, or raise BrokenResourceError and remember it."""
+        if not data:
+            # hypercorn ends an answer with an empty send; who has it whole may have closed the connection already.
+            await self._inner.send_all(data)
+            return
         try:
-            if self._hung_up():
+            if self.wary and self._hung_up():
                 raise trio.BrokenResourceError("the client hung up")
             await self._inner.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -79,10 +88,18 @@ class Connection(TCPServer):
         await super().run()
 
 
-def undelivered() -> bool:
-    """Whether something sent on this request's connection surely did not reach the client."""
+async def deliver(answer: Callable[[], Awaitable[None]]) -> bool:
+    """Send an answer; False if it surely did not reach the client, because that had hung up."""
     stream = _STREAM.get()
-    return stream is not None and stream.undelivered
+    if stream is None:
+        await answer()
+        return True
+    stream.wary = True
+    try:
+        await answer()
+    finally:
+        stream.wary = False
+    return not stream.undelivered
 
 
 def watch_connections() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import trio
@@ -19,7 +20,7 @@ from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal,
 from colonies_node.core.identity import recover
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope
-from colonies_node.http.connection import undelivered
+from colonies_node.http.connection import deliver
 from colonies_node.http.service import Service
 
 Receive = Callable[[], Awaitable[Any]]
@@ -120,10 +121,9 @@ class JsonDoor:
                     # Once the answer is on its way, the end of the exchange reads as a disconnect too: look before.
                     with trio.CancelScope(shield=True):
                         await trio.lowlevel.checkpoint()
-                        told = not gone.is_set()
-                        if told:
-                            await _respond(send, 200, envelope.success(row.msgtype, given.shown), headers)
-                        if not told or undelivered():
+                        body = envelope.success(row.msgtype, given.shown)
+                        answer = partial(_respond, send, 200, body, headers)
+                        if gone.is_set() or not await deliver(answer):
                             await service.assignments.take_back(given.process)
             nursery.cancel_scope.cancel()
 

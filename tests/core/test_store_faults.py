@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,8 +220,7 @@ def test_a_small_real_disk_that_fills_up(tmp_path: Path) -> None:
             ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], capture_output=True, check=False
         ).returncode
     ):
-        print("no small file system here: mounting one needs root", file=sys.stderr)
-        return
+        pytest.skip("to mount a small file system needs root")
     try:
         colony = Colony(place / "data")
         ledger = Ledger(colony)
