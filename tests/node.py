@@ -97,12 +97,13 @@ class Exchange:
     headers: Iterable[tuple[bytes, bytes]] = ()
     sent: list[Any] = field(default_factory=list)
     done: trio.Event = field(default_factory=trio.Event)
-    _events: Any = None
+
+    def __post_init__(self) -> None:
+        self._tell, self._told = trio.open_memory_channel[Any](10)
+        self._tell.send_nowait({"type": "http.request", "body": self.body, "more_body": False})
 
     async def run(self, app: Callable[..., Any]) -> None:
         """Let the app serve it to its end."""
-        self._send_event, self._events = trio.open_memory_channel[Any](10)
-        self._send_event.send_nowait({"type": "http.request", "body": self.body, "more_body": False})
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -118,13 +119,13 @@ class Exchange:
             "server": ("192.0.2.2", 50080),
         }
         try:
-            await app(scope, self._events.receive, self._take)
+            await app(scope, self._told.receive, self._take)
         finally:
             self.done.set()
 
     def hang_up(self) -> None:
         """Close the connection from the client's side."""
-        self._send_event.send_nowait({"type": "http.disconnect"})
+        self._tell.send_nowait({"type": "http.disconnect"})
 
     async def _take(self, event: Any) -> None:
         await trio.lowlevel.checkpoint()

@@ -256,6 +256,15 @@ def test_an_executor_waits_for_work(colony: Colony) -> None:
         assert waiting.result(30).processid == process.processid
 
 
+def test_an_executor_keeps_what_it_was_told_though_it_closes_its_connection_at_once(colony: Colony) -> None:
+    """The SDK has a connection for each call, and closes it as soon as it has the answer."""
+    client, key = colony.client, colony.join("ann")
+    for n in range(30):
+        client.submit_func_spec(colony.spec(n), key)
+    for _ in range(30):
+        client.close(client.assign(colony.name, 10, key).processid, [], key)
+
+
 def test_a_wait_for_work_ends_after_its_timeout(colony: Colony) -> None:
     key = colony.join("ann")
     assert refusal(colony.client.assign, colony.name, 1, key) == "No process available for assignment"
