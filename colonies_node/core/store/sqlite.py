@@ -30,6 +30,9 @@ Durability = Literal["full", "normal"]
 T = TypeVar("T")
 Change = Callable[[Transaction], Any]
 
+_BUSY_MS = 5000
+"""How long to wait for a lock that another connection of this process holds for a moment."""
+
 log = logging.getLogger(__name__)
 
 
@@ -186,6 +189,7 @@ class Store:
 
     def fold_now(self) -> None:
         """Fold all of the log and start it anew. Waits for nobody, so call it between transactions."""
+        self._writer.set_busy_timeout(0)
         try:
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self.log_pages = 0
@@ -193,6 +197,8 @@ class Store:
             log.debug("the log is in use, it will be folded later")
         except apsw.Error as fault:
             log.error("the log could not be folded into the file, it will be tried again: %s", fault)
+        finally:
+            self._writer.set_busy_timeout(_BUSY_MS)
 
 
 def translate(fault: apsw.Error) -> StoreError:
@@ -277,7 +283,7 @@ def _opening_fault(path: Path, fault: apsw.Error) -> StoreError:
 
 
 def _tune(connection: apsw.Connection) -> None:
-    connection.set_busy_timeout(5000)
+    connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"pragma cache_size=-{limits.CACHE_KIB}")
     connection.execute("pragma temp_store=memory")
     connection.execute("pragma foreign_keys=off")
