@@ -192,7 +192,7 @@ class Settings:
         "Let a new executor take the place of one with the same name.",
     )  # fmt: skip
     stale_executor_duration: int = _row(
-        SECONDS, 600, ("serve",), "--stale-executor-duration", "COLONIES_STALE_EXECUTOR_DURATION",
+        _whole(1, 366 * 86_400), 600, ("serve",), "--stale-executor-duration", "COLONIES_STALE_EXECUTOR_DURATION",
         "Seconds of silence after which an executor is removed and its work given back.",
     )  # fmt: skip
     cleanup_interval: int = _row(

@@ -67,13 +67,11 @@ class Assignments:
                 while True:
                     arrived = trio.Event()
                     self.room.enter(waiter, arrived.set)
-                    paused, given = await service.write(attempt)
+                    given = await service.write(attempt)
                     if given is not None:
                         return given
                     if message.timeout < 0 or self._closing:
                         break
-                    if not paused:
-                        self._pass_on(waiter, given)
                     await arrived.wait()
             paused = service.read(lambda tx: members.paused(tx, message.colonyname))
             raise _nothing(paused, waited=message.timeout > 0)
@@ -127,16 +125,16 @@ def _apply(tx: Transaction, message: AssignProcess, call: Call) -> Waiter:
     )
 
 
-def _attempt(tx: Transaction, waiter: Waiter, call: Call) -> tuple[bool, Given | None]:
-    """(paused, what the waiter gets). It must still be a member: it may have been removed while it waited."""
+def _attempt(tx: Transaction, waiter: Waiter, call: Call) -> Given | None:
+    """What the waiter gets now. It must still be a member: it may have been removed while it waited."""
     access.require_member(tx, call, waiter.colonyname)
-    if members.paused(tx, waiter.colonyname):
-        return True, None
-    process = work.assign(tx, waiter)
-    if process is not None and call.executor is not None and not call.executor.lastheardfromtime:
+    process = None if members.paused(tx, waiter.colonyname) else work.assign(tx, waiter)
+    if process is None:
+        return None
+    if call.executor is not None and not call.executor.lastheardfromtime:
         # Later signs of life are stored by the sweep for silent executors; without a first one, none would be silent.
         executors.heard(tx, waiter.executorid, tx.now)
-    return False, Given(process, encode(processes.show(tx, process))) if process else None
+    return Given(process, encode(processes.show(tx, process)))
 
 
 def _nothing(paused: bool, waited: bool) -> ColonyError:

@@ -95,7 +95,8 @@ def close_failed(tx: Transaction, message: m.CloseFailed, call: Call) -> Done:
     process = call.process
     _require_assignee(process, call, "failed")
     state = _move(process, "fail")
-    errors = _document(message.errors) if message.errors is not None else "null"
+    # Never null: the Python SDK cannot read a process without a list here.
+    errors = _document(message.errors or [])
     tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, errors)))
     return DONE
 
