@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from colonies_node.http.client import Client
 from tests.node import ALICE, OWNER, Party
 
 COLONY = "lab"
+DISK_GONE = re.compile("the disk (refuses to be written|is full)|the store's file is damaged|the store failed")
+"""What a server says whose disk is gone."""
+
 EXECUTORS = tuple(Party(f"worker {n}") for n in range(3))
 
 
@@ -53,6 +57,9 @@ async def submit(url: str, promises: Promises, luck: random.Random) -> None:
                 process = await client.call("submitfuncspecmsg", spec=spec)
             except LinkDown:
                 return
+            except Refused as refusal:
+                assert DISK_GONE.search(refusal.message), refusal
+                return
             promises.submitted[process["processid"]] = number
 
 
@@ -76,6 +83,8 @@ async def work(url: str, executor: Party, promises: Promises, luck: random.Rando
                     await client.call("closefailedmsg", processid=processid, errors=["no"])
                     promises.failed[processid] = ["no"]
             except Refused as refusal:
+                if DISK_GONE.search(refusal.message):
+                    return
                 assert refusal.status == 404, refusal
             except LinkDown:
                 return
