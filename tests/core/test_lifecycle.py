@@ -52,7 +52,7 @@ class Work:
     execdeadline: int = 0
     retries: int = 0
     out: list[Any] = field(default_factory=list)
-    errors: list[str] | None = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     @property
     def place_in_line(self) -> tuple[int, int]:
@@ -207,7 +207,7 @@ class ProcessLife(RuleBasedStateMachine):
             self.refused(close)
             return
         close()
-        work.state, work.end, work.errors = FAILED, self.colony.now, errors
+        work.state, work.end, work.errors = FAILED, self.colony.now, errors or []
         self.expect_events(processid)
 
     @rule(processid=processes, name=strategies.names, out=strategies.outputs)
