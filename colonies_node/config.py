@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from colonies_node.core.errors import SettingRefused
-from colonies_node.settings import KEY, NODES, PATH, SETTINGS, Row, Settings
+from colonies_node.settings import KEY, NODES, PATH, SETTINGS, VERIFY, Row, Settings
 
 __all__ = ["SETTINGS", "Settings", "load", "need", "read_toml", "toml_file"]
 
@@ -72,22 +72,35 @@ def load(
 
 
 def read(row: Row, found: Given, toml_path: Path | None, open_key: OpenKey | None) -> object:
-    """The value of what was given, checked; SettingRefused with a sentence if it cannot be."""
+    """The value of what was given, checked; SettingRefused with a sentence if it cannot be.
+
+    A path becomes absolute, because work runs in folders of its own: from node.toml it stands beside that file.
+    """
     try:
         value = row.kind.parse(found.value)
     except ValueError:
-        shown = "" if row.secret else f", not {found.value!r}"
-        raise SettingRefused(f"{found.label} must be {row.kind.expected}{shown}.") from None
-    if found.source == "node.toml" and toml_path is not None:
-        if row.kind is PATH:
-            value = toml_path.parent / value
-        elif row.secret:
-            if is_bare_key(value):
-                raise SettingRefused(f"{found.label} must name a key file: the key itself is no setting.")
-            value = str(toml_path.parent / Path(value).expanduser())
+        raise SettingRefused(f"{found.label} must be {row.kind.expected}{_instead(row, found)}.") from None
+    in_file = found.source == "node.toml" and toml_path is not None
+    folder = toml_path.parent if in_file and toml_path else Path()
+    if row.kind is PATH:
+        value = (folder / value).absolute()
+    elif row.kind is VERIFY and isinstance(value, str):
+        value = str((folder / value).absolute())
+    elif row.secret and in_file:
+        if is_bare_key(value):
+            raise SettingRefused(f"{found.label} must name a key file: the key itself is no setting.")
+        value = str((folder / Path(value).expanduser()).absolute())
     if row.secret:
         return (open_key or _bare_key)(value)
     return value
+
+
+def _instead(row: Row, found: Given) -> str:
+    """What was given instead, for a sentence; a flag that may be given again holds several."""
+    if row.secret:
+        return ""
+    value = found.value
+    return f", not {', '.join(map(repr, value)) if isinstance(value, tuple) else repr(value)}"
 
 
 def is_bare_key(text: str) -> bool:
@@ -112,7 +125,7 @@ def need(settings: Settings, name: str) -> Any:
 
 def _data_folder(command: str, environ: Mapping[str, str]) -> Path:
     home = environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(home).expanduser() / "colonies-node" / command
+    return Path(home).expanduser().absolute() / "colonies-node" / command
 
 
 def _machine_name(command: str, environ: Mapping[str, str]) -> str:
@@ -184,7 +197,7 @@ def read_toml(path: Path) -> dict[str, object]:
         if key not in SETTINGS:
             from difflib import get_close_matches
 
-            near = get_close_matches(key, SETTINGS, n=1, cutoff=0.5)
+            near = get_close_matches(key, SETTINGS, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]!r}?" if near else "`colonies-node config show` lists the names."
             raise SettingRefused(f"{path} has no setting {key!r}: {hint}")
     return found

@@ -189,6 +189,9 @@ def test_the_file_is_found_by_flag_then_variable_then_at_home(tmp_path: Path) ->
     [
         ("prot = 1", "did you mean 'port'"),
         ("zzzzzzzz = 1", "config show"),
+        ("verify_cert = 1", "config show"),
+        ("colour = 1", "config show"),
+        ("version = 1", "config show"),
         ("port = 'x'", "port in node.toml must be"),
         ("port = true", "port in node.toml must be"),
         ("port =", "is not TOML"),
@@ -213,6 +216,26 @@ def test_paths_in_the_file_stand_beside_it(tmp_path: Path) -> None:
     path.write_text("data = 'd'\nprvkey = 'my.key'")
     assert config.load("serve", {}, {}, path).data == tmp_path / "d"
     assert config.load("member", {}, {}, path, open_key=str).prvkey == str(tmp_path / "my.key")
+
+
+def test_a_relative_path_is_made_absolute_because_work_runs_in_other_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.pem").touch()
+    (tmp_path / "node.toml").write_text("data = 'd'\ntls_verify = 'ca.pem'")
+    for command in ("serve", "dev", "execute"):
+        assert config.load(command, {"data": "x1"}, {}).data == tmp_path / "x1"
+        assert config.load(command, {}, {"COLONIES_DATA": "x1"}).data == tmp_path / "x1"
+        assert config.load(command, {}, {}, Path("node.toml")).data == tmp_path / "d"
+        assert config.load(command, {}, {"XDG_DATA_HOME": "x1"}).data.is_absolute()
+    assert config.load("member", {"tls_verify": "ca.pem"}, {}).tls_verify == str(tmp_path / "ca.pem")
+    assert config.load("member", {}, {}, Path("node.toml")).tls_verify == str(tmp_path / "ca.pem")
+
+
+def test_a_function_that_cannot_be_read_is_shown_as_it_was_given() -> None:
+    with pytest.raises(SettingRefused, match=r"^--fn must be .*, not 'sums'\.$"):
+        config.load("execute", {"functions": ("sums",)}, {})
 
 
 def test_keys_never_show_in_a_repr_or_a_refusal() -> None:
