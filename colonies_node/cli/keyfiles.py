@@ -23,8 +23,9 @@ def open_key(value: str) -> str:
     path = Path(value).expanduser()
     text = read_key_file(path)
     if keyfile.is_sealed(text):
+        passphrase = passphrase_for(path)
         try:
-            return keyfile.unseal(text, passphrase_for(path))
+            return keyfile.unseal(text, passphrase)
         except KeyRefused as refusal:
             raise KeyRefused(f"{path}: {refusal}") from None
     return text
@@ -59,7 +60,8 @@ def is_bare(value: str) -> bool:
 def read_key_file(path: Path) -> str:
     """The encrypted text in a key file, or the plain key in it.
 
-    Raises KeyRefused if there is neither, if it cannot be read, or if others may read a plain key.
+    Raises KeyRefused if there is neither, if it cannot be read, or if others may read a plain key. An encrypted one
+    may be read by others: the passphrase keeps it.
     """
     from colonies_node.core import keyfile
 
