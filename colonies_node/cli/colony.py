@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from colonies_node.cli.server import counts, new_id
-from colonies_node.cli.table import card, print_json, table
+from colonies_node.cli.table import card, print_done, print_json, table
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.settings import COLONY_OWNER, MEMBER, SERVER_OWNER
 
@@ -52,10 +52,11 @@ def get(link: Link, as_json: bool) -> None:
 
 @command.verb("check", MEMBER, "colonies-node colony check && echo I am a member")
 @named("--name", "The colony; without it the one that is set.", required=False)
-def check(link: Link, name: str | None) -> None:
+@as_json
+def check(link: Link, name: str | None, as_json: bool) -> None:
     """Say whether the key is one of a member; exit code 1 if it is not."""
     colony = link.ask("getcolonymsg", colonyname=name or link.colony)
-    click.echo(f"The key belongs to a member of colony {colony['name']}.")
+    print_done(colony, f"The key belongs to a member of colony {colony['name']}.", as_json)
 
 
 @command.verb("stats", MEMBER, "colonies-node colony stats")
@@ -70,17 +71,18 @@ def stats(link: Link, as_json: bool) -> None:
 
 @command.verb("chid", COLONY_OWNER, "colonies-node colony chid --colonyid $(colonies-node key id new.key)")
 @named("--colonyid", "Id of the new owner's key.")
-def chid(link: Link, colonyid: str) -> None:
+@as_json
+def chid(link: Link, colonyid: str, as_json: bool) -> None:
     """Hand the colony over to another key; the old one stops working at once."""
-    link.ask("changecolonyidmsg", colonyname=link.colony, colonyid=new_id(colonyid))
-    click.echo(f"The owner of colony {link.colony} is now {colonyid}.")
+    reply = link.ask("changecolonyidmsg", colonyname=link.colony, colonyid=new_id(colonyid))
+    print_done(reply, f"The owner of colony {link.colony} is now {colonyid}.", as_json)
 
 
 @command.verb("remove", SERVER_OWNER, "colonies-node colony remove lab")
 @named("--name", "The colony to remove.")
 @yes
-def remove(link: Link, name: str, yes: bool) -> None:
+@as_json
+def remove(link: Link, name: str, yes: bool, as_json: bool) -> None:
     """Remove a colony with its users, executors, processes and logs."""
     confirm(f"Remove colony {name} and everything in it?", yes)
-    link.ask("removecolonymsg", colonyname=name)
-    click.echo(f"Colony {name} is removed.")
+    print_done(link.ask("removecolonymsg", colonyname=name), f"Colony {name} is removed.", as_json)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli.server import new_id
-from colonies_node.cli.table import EXECUTOR_STATES, card, print_json, state_word, table, when
+from colonies_node.cli.table import EXECUTOR_STATES, card, print_done, print_json, state_word, table, when
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.settings import COLONY_OWNER, MEMBER
 
@@ -147,37 +147,41 @@ def _parts(found: object) -> str:
     return "; ".join(text for text in kept if text)
 
 
-def _decide(link: Link, msgtype: str, name: str, done: str) -> None:
-    link.ask(msgtype, colonyname=link.colony, executorname=name)
-    click.echo(f"Executor {name} is {done}.")
+def _decide(link: Link, msgtype: str, name: str, done: str, as_json: bool) -> None:
+    reply = link.ask(msgtype, colonyname=link.colony, executorname=name)
+    print_done(reply, f"Executor {name} is {done}.", as_json)
 
 
 @command.verb("approve", COLONY_OWNER, "colonies-node executor approve pi1")
 @named("--name", "Name of the executor.")
-def approve(link: Link, name: str) -> None:
+@as_json
+def approve(link: Link, name: str, as_json: bool) -> None:
     """Let an executor work."""
-    _decide(link, "approveexecutormsg", name, "approved")
+    _decide(link, "approveexecutormsg", name, "approved", as_json)
 
 
 @command.verb("reject", COLONY_OWNER, "colonies-node executor reject pi1")
 @named("--name", "Name of the executor.")
-def reject(link: Link, name: str) -> None:
+@as_json
+def reject(link: Link, name: str, as_json: bool) -> None:
     """Take an executor's right to work; what it runs now stays with it."""
-    _decide(link, "rejectexecutormsg", name, "rejected")
+    _decide(link, "rejectexecutormsg", name, "rejected", as_json)
 
 
 @command.verb("remove", COLONY_OWNER, "colonies-node executor remove pi1")
 @named("--name", "Name of the executor.")
 @yes
-def remove(link: Link, name: str, yes: bool) -> None:
+@as_json
+def remove(link: Link, name: str, yes: bool, as_json: bool) -> None:
     """Remove an executor; what it runs now goes back to the queue."""
     confirm(f"Remove executor {name} from colony {link.colony}?", yes)
-    _decide(link, "removeexecutormsg", name, "removed")
+    _decide(link, "removeexecutormsg", name, "removed", as_json)
 
 
 @command.verb("chid", MEMBER, "colonies-node executor chid --executorid $(colonies-node key id new.key)")
 @named("--executorid", "Id of the new key.")
-def chid(link: Link, executorid: str) -> None:
+@as_json
+def chid(link: Link, executorid: str, as_json: bool) -> None:
     """Change an executor's own id to that of another key; the old key stops working at once."""
-    link.ask("changeexecutoridmsg", colonyname=link.colony, executorid=new_id(executorid))
-    click.echo(f"The executor's id is now {executorid}.")
+    reply = link.ask("changeexecutoridmsg", colonyname=link.colony, executorid=new_id(executorid))
+    print_done(reply, f"The executor's id is now {executorid}.", as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli import spec
-from colonies_node.cli.table import FAILED, SUCCESS, cell, print_json, table, write
+from colonies_node.cli.table import FAILED, SUCCESS, cell, print_done, print_json, table, write
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.settings import MEMBER
 
@@ -196,7 +196,8 @@ def ls(link: Link, name: str, as_json: bool) -> None:
 
 @command.verb("remove", MEMBER, "colonies-node function remove FUNCTIONID --prvkey pi1.key")
 @named("--functionid", "Id of the function.")
-def remove(link: Link, functionid: str) -> None:
+@as_json
+def remove(link: Link, functionid: str, as_json: bool) -> None:
     """Take back a function; only the executor's own key may."""
-    link.ask("removefunctionmsg", functionid=functionid)
-    click.echo(f"Function {functionid} is removed.")
+    reply = link.ask("removefunctionmsg", functionid=functionid)
+    print_done(reply, f"Function {functionid} is removed.", as_json)

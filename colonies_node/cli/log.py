@@ -27,9 +27,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 @command.verb("add", MEMBER, "colonies-node log add -p PROCESSID -m 'half way' --prvkey pi1.key")
 @click.option("--processid", "-p", required=True, metavar="ID", help="Id of a process that you run.")
 @click.option("--msg", "-m", required=True, metavar="TEXT", help="What to write.")
-def add(link: Link, processid: str, msg: str) -> None:
+@as_json
+def add(link: Link, processid: str, msg: str, as_json: bool) -> None:
     """Write to the log of a process, as the executor that runs it."""
-    link.ask("addlogmsg", processid=processid, message=msg)
+    reply = link.ask("addlogmsg", processid=processid, message=msg)
+    if as_json:
+        print_json({} if reply is None else reply)
 
 
 @command.verb(

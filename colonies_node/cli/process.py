@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli.function import conclude, print_output
-from colonies_node.cli.table import STATES, card, cell, print_json, state_word, table, when
+from colonies_node.cli.table import STATES, card, cell, print_done, print_json, state_word, table, when
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.core.limits import MAX_LIST
 from colonies_node.settings import COLONY_OWNER, MEMBER
@@ -186,21 +186,23 @@ def wait(link: Link, processid: str, follow: bool, show_out: bool, timeout: floa
 
 @command.verb("cancel", MEMBER, "colonies-node process cancel PROCESSID")
 @process_id
-def cancel(link: Link, processid: str) -> None:
+@as_json
+def cancel(link: Link, processid: str, as_json: bool) -> None:
     """Cancel a process that waits or runs."""
-    _tell(link, "cancelprocessmsg", processid, "cancelled")
+    _tell(link, "cancelprocessmsg", processid, "cancelled", as_json)
 
 
 @command.verb("remove", MEMBER, "colonies-node process remove PROCESSID")
 @process_id
-def remove(link: Link, processid: str) -> None:
+@as_json
+def remove(link: Link, processid: str, as_json: bool) -> None:
     """Remove a process that does not run."""
-    _tell(link, "removeprocessmsg", processid, "removed")
+    _tell(link, "removeprocessmsg", processid, "removed", as_json)
 
 
-def _tell(link: Link, msgtype: str, processid: str, done: str, **fields: Any) -> None:
-    link.ask(msgtype, processid=processid, **fields)
-    click.echo(f"Process {processid} is {done}.")
+def _tell(link: Link, msgtype: str, processid: str, done: str, as_json: bool, **fields: Any) -> None:
+    reply = link.ask(msgtype, processid=processid, **fields)
+    print_done(reply, f"Process {processid} is {done}.", as_json)
 
 
 @command.verb(
@@ -208,18 +210,22 @@ def _tell(link: Link, msgtype: str, processid: str, done: str, **fields: Any) ->
     COLONY_OWNER,
     "colonies-node process removeall --successful\ncolonies-node process removeall --yes",
 )
-@click.option("--waiting", "state", flag_value="0", help="Those that wait.")
-@click.option("--successful", "state", flag_value="2", help="Those that succeeded.")
-@click.option("--failed", "state", flag_value="3", help="Those that failed.")
-@click.option("--cancelled", "state", flag_value="4", help="Those that were cancelled.")
+@click.option("--waiting", is_flag=True, help="Those that wait.")
+@click.option("--successful", is_flag=True, help="Those that succeeded.")
+@click.option("--failed", is_flag=True, help="Those that failed.")
+@click.option("--cancelled", is_flag=True, help="Those that were cancelled.")
 @yes
-def removeall(link: Link, state: str | None, yes: bool) -> None:
+@as_json
+def removeall(link: Link, yes: bool, as_json: bool, **states: bool) -> None:
     """Remove all processes of the colony, or those in one state; workflows stay."""
-    number = -1 if state is None else int(state)
-    kind = f"{STATES[number].lower()} processes" if state else "processes, running ones too,"
+    chosen = [name for name, given in states.items() if given]
+    if len(chosen) > 1:
+        raise click.UsageError("Give one of --waiting, --successful, --failed and --cancelled; nothing was removed.")
+    kind = f"{chosen[0]} processes" if chosen else "processes, running ones too,"
     confirm(f"Remove all {kind} of colony {link.colony}?", yes)
-    link.ask("removeallprocessesmsg", colonyname=link.colony, state=number)
-    click.echo(f"All {kind.rstrip(',')} of colony {link.colony} are removed.")
+    state = STATES.index(chosen[0].capitalize()) if chosen else -1
+    reply = link.ask("removeallprocessesmsg", colonyname=link.colony, state=state)
+    print_done(reply, f"All {kind.rstrip(',')} of colony {link.colony} are removed.", as_json)
 
 
 @command.verb("assign", MEMBER, "colonies-node process assign --timeout 10 --prvkey pi1.key")
@@ -244,23 +250,26 @@ def assign(link: Link, timeout: int, as_json: bool) -> None:
 @command.verb("close", MEMBER, "colonies-node process close PROCESSID --out 42 --prvkey pi1.key")
 @process_id
 @click.option("--out", default="", metavar="A,B", help="Its output, with commas between.")
-def close(link: Link, processid: str, out: str) -> None:
+@as_json
+def close(link: Link, processid: str, out: str, as_json: bool) -> None:
     """Close a process as successful, as the executor that runs it."""
-    _tell(link, "closesuccessfulmsg", processid, "closed", out=out.split(",") if out else [])
+    _tell(link, "closesuccessfulmsg", processid, "closed", as_json, out=out.split(",") if out else [])
 
 
 @command.verb("fail", MEMBER, "colonies-node process fail PROCESSID --errors 'no sensor' --prvkey pi1.key")
 @process_id
 @click.option("--errors", default="", metavar="A,B", help="What went wrong, with commas between.")
-def fail(link: Link, processid: str, errors: str) -> None:
+@as_json
+def fail(link: Link, processid: str, errors: str, as_json: bool) -> None:
     """Close a process as failed, as the executor that runs it."""
-    _tell(link, "closefailedmsg", processid, "closed as failed", errors=errors.split(",") if errors else [])
+    _tell(link, "closefailedmsg", processid, "closed as failed", as_json, errors=errors.split(",") if errors else [])
 
 
 def _add_switch(name: str, msgtype: str, says: str, done: str) -> None:
-    def switch(link: Link) -> None:
-        link.ask(msgtype, colonyname=link.colony)
-        click.echo(f"Assignments in colony {link.colony} {done}.")
+    @as_json
+    def switch(link: Link, as_json: bool) -> None:
+        reply = link.ask(msgtype, colonyname=link.colony)
+        print_done(reply, f"Assignments in colony {link.colony} {done}.", as_json)
 
     switch.__doc__ = says
     command.verb(name, COLONY_OWNER, f"colonies-node process {name}")(switch)

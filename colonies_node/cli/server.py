@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from colonies_node.cli.table import card, print_json
+from colonies_node.cli.table import card, print_done, print_json
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.settings import ANYONE, SERVER_OWNER
 
@@ -18,13 +17,14 @@ command = Noun("server", help="Ask a server how it is.", aliases={"stats": "stat
 
 
 @command.verb("alive", ANYONE, "colonies-node server alive && echo up")
-def alive(link: Link) -> None:
-    """Ask the server whether it is up; exit code 1 if it is not."""
+@as_json
+def alive(link: Link, as_json: bool) -> None:
+    """Ask the server whether it is up; exit code 1, and why, if it is not."""
     url = link.settings.server_url
+    link.ask("getserverinfomsg")
     if not link.run(lambda client: client.healthy()):
-        click.echo(f"Error: no healthy server at {url}.", err=True)
-        sys.exit(1)
-    click.echo(f"alive: {url}")
+        raise click.ClickException(f"The server at {url} answers, but says that it is not healthy.")
+    print_done({"alive": True, "url": url}, f"alive: {url}", as_json)
 
 
 @command.verb("info", ANYONE, "colonies-node server info --json")
@@ -63,10 +63,11 @@ def counts(found: dict[str, int]) -> dict[str, object]:
 
 @command.verb("chid", SERVER_OWNER, "colonies-node server chid --serverid $(colonies-node key id new.key)")
 @named("--serverid", "Id of the new owner's key.")
-def chid(link: Link, serverid: str) -> None:
+@as_json
+def chid(link: Link, serverid: str, as_json: bool) -> None:
     """Hand the server over to another key; the old one stops working at once."""
-    link.ask("changeserveridmsg", serverid=new_id(serverid))
-    click.echo(f"The server's owner is now {serverid}.")
+    reply = link.ask("changeserveridmsg", serverid=new_id(serverid))
+    print_done(reply, f"The server's owner is now {serverid}.", as_json)
 
 
 def new_id(text: str) -> str:

@@ -139,6 +139,14 @@ def print_json(record: Any) -> None:
     click.echo(json.dumps(record, indent=2, ensure_ascii=False))
 
 
+def print_done(reply: Any, sentence: str, as_json: bool) -> None:
+    """Tell that something is done: in a sentence, or as JSON what the server answered, `{}` if that is nothing."""
+    if as_json:
+        print_json({} if reply is None else reply)
+    else:
+        click.echo(sentence)
+
+
 def print_entry(entry: Mapping[str, Any]) -> None:
     """Print what a log entry says, on lines of its own."""
     message = str(entry["message"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli.server import new_id
-from colonies_node.cli.table import card, print_json, table
+from colonies_node.cli.table import card, print_done, print_json, table
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.settings import COLONY_OWNER, MEMBER
 
@@ -61,17 +61,19 @@ def _words(user: dict[str, Any]) -> dict[str, object]:
 
 @command.verb("chid", MEMBER, "colonies-node user chid --userid $(colonies-node key id new.key)")
 @named("--userid", "Id of the new key.")
-def chid(link: Link, userid: str) -> None:
+@as_json
+def chid(link: Link, userid: str, as_json: bool) -> None:
     """Change your own id to that of another key; the old key stops working at once."""
-    link.ask("changeuseridmsg", colonyname=link.colony, userid=new_id(userid))
-    click.echo(f"Your id is now {userid}.")
+    reply = link.ask("changeuseridmsg", colonyname=link.colony, userid=new_id(userid))
+    print_done(reply, f"Your id is now {userid}.", as_json)
 
 
 @command.verb("remove", COLONY_OWNER, "colonies-node user remove ada")
 @named("--name", "Name of the user.")
 @yes
-def remove(link: Link, name: str, yes: bool) -> None:
+@as_json
+def remove(link: Link, name: str, yes: bool, as_json: bool) -> None:
     """Remove a user; the processes the user submitted stay."""
     confirm(f"Remove user {name} from colony {link.colony}?", yes)
-    link.ask("removeusermsg", colonyname=link.colony, name=name)
-    click.echo(f"User {name} is removed.")
+    reply = link.ask("removeusermsg", colonyname=link.colony, name=name)
+    print_done(reply, f"User {name} is removed.", as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -162,9 +163,18 @@ def yes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask before something that cannot be taken back; click.Abort unless the answer is yes."""
-    if not yes:
-        click.confirm(f"{question} This cannot be undone.", abort=True, err=True)
+    """Ask before something is removed for ever; click.ClickException unless the answer is yes."""
+    if yes:
+        return
+    try:
+        agreed = click.confirm(f"{question} This cannot be undone.", err=True)
+    except click.Abort:
+        click.echo(err=True)
+        if sys.stdin.isatty():
+            raise
+        raise click.ClickException("Nothing was removed: give --yes to remove without being asked.") from None
+    if not agreed:
+        raise click.ClickException("Nothing was removed.")
 
 
 def named(flags: str, help: str, *, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

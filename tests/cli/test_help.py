@@ -45,6 +45,13 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
         assert (EVERY[(name,)].help or "").splitlines()[0] == says
 
 
+def test_every_command_that_asks_a_server_prints_json_when_asked_to() -> None:
+    asking = [path for path in LEAVES if any(option.name == "server_host" for option in EVERY[path].params)]
+    asking.remove(("execute",))
+    assert len(asking) > 30
+    assert [path for path in asking if not any("--json" in option.opts for option in EVERY[path].params)] == []
+
+
 def test_every_option_says_what_it_is_for() -> None:
     for path, command in EVERY.items():
         for option in command.params:

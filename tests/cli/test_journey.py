@@ -95,10 +95,13 @@ def test_what_cannot_be_taken_back_is_asked_first(served: Shell, tmp_path: Path)
     served.run("colony add --name lab --colonyid", "a" * 64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdin", io.StringIO("no\n"))
-        _, err = served.run("colony remove lab", code=130)
-    assert "Remove colony lab" in err
+        _, err = served.run("colony remove lab", code=1)
+        assert "Remove colony lab" in err
+        assert err.endswith("Error: Nothing was removed.\n")
+        patch.setattr("sys.stdin", io.StringIO(""))
+        assert "give --yes" in served.refused("colony remove lab")
     assert len(served.record("colony ls")) == 1
-    served.run("colony remove lab --yes")
+    assert served.record("colony remove lab --yes") == {}
     assert served.record("colony ls") == []
 
 
@@ -113,9 +116,11 @@ def test_an_encrypted_key_works_in_every_place_of_a_key(served: Shell, tmp_path:
     assert "Wrong passphrase" in served.refused("colony ls")
 
 
-def test_a_server_that_is_not_there_is_a_sentence(shell: Shell) -> None:
+def test_a_server_that_is_not_there_is_a_sentence_with_the_reason(shell: Shell) -> None:
     for line in ("server alive", "server info"):
-        assert "http://localhost:1" in shell.refused(f"{line} --port 1")
+        said = shell.refused(f"{line} --port 1")
+        assert "http://localhost:1" in said
+        assert "refused" in said.lower()
 
 
 def test_a_key_or_colony_that_is_not_set_is_asked_for(shell: Shell) -> None:
@@ -241,10 +246,32 @@ def test_a_spec_in_a_file_is_submitted_and_a_wrong_one_explained(dev: Shell, tmp
 
 
 def test_assignments_are_paused_and_resumed(dev: Shell) -> None:
-    dev.run("process pause")
+    assert json.loads(dev.out("--json process pause")) == {}
     assert dev.record("process status")["ispaused"] is True
     dev.run("process resume")
     assert dev.record("process status")["ispaused"] is False
+
+
+def test_a_server_that_is_up_says_so_in_words_and_in_json(dev: Shell) -> None:
+    url = f"http://{dev.variables['COLONIES_SERVER_HOST']}:{dev.variables['COLONIES_SERVER_HTTP_PORT']}"
+    assert dev.out("server alive") == f"alive: {url}"
+    assert dev.record("server alive") == {"alive": True, "url": url}
+
+
+def test_what_is_done_is_told_in_json_when_asked_for(dev: Shell) -> None:
+    assert dev.record("colony check")["name"] == dev.variables["COLONIES_COLONY_NAME"]
+    processid = dev.out("function exec --func nothing --targettype nobody")
+    assert isinstance(dev.record("process cancel", processid), dict)
+    assert isinstance(dev.record("process remove", processid), dict)
+
+
+def test_two_states_at_once_are_refused_and_nothing_is_removed(dev: Shell) -> None:
+    processid = dev.out("function exec --func nothing --targettype nobody")
+    said = dev.refused("process removeall --waiting --successful --yes", code=2)
+    assert "Give one of --waiting, --successful" in said
+    assert dev.record("process get", processid)["state"] == 0
+    assert dev.record("process removeall --waiting --yes") == {}
+    assert "process not found" in dev.refused("process get", processid)
 
 
 def test_dev_keeps_to_this_machine(shell: Shell, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -56,6 +57,27 @@ def test_an_encrypted_key_tells_its_id_without_its_passphrase(shell: Shell, tmp_
     assert path.stat().st_mode & 0o777 == 0o600
     shell.variables.clear()
     assert shell.out("key id", str(path)) == made["id"]
+
+
+def test_an_encrypted_key_that_others_may_read_is_accepted(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "my.key"
+    shell.variables["COLONIES_KEY_PASSPHRASE"] = "correct horse"
+    shell.run("key generate --encrypt --out", str(path))
+    path.chmod(0o644)
+    assert "no answer from http://localhost:1" in shell.refused("colony ls --port 1 --server-prvkey", str(path))
+
+
+def test_an_encrypted_key_without_its_passphrase_is_named_once(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my.key"
+    shell.variables["COLONIES_KEY_PASSPHRASE"] = "correct horse"
+    shell.run("key generate --encrypt --out", str(path))
+    shell.variables = {"COLONIES_SERVER_PRVKEY": str(path)}
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    said = shell.refused("colony ls")
+    assert said.count(str(path)) == 1
+    assert "is encrypted: give its passphrase" in said
 
 
 def test_others_may_not_read_a_plain_key_or_a_passphrase(shell: Shell, tmp_path: Path) -> None:
