@@ -51,7 +51,7 @@ class Waiter:
     cpu: int | None
     mem: int | None
     wake: Callable[[], None] = lambda: None
-    offers: list[ProcessRow] = field(default_factory=list)
+    offers: list[str] = field(default_factory=list)
 
     def may_take(self, process: ProcessRow) -> bool:
         """The rule of the assign query (store/processes.py), for one process and one executor."""
@@ -93,7 +93,7 @@ class WaitingRoom:
         for waiter in line or ():
             if waiter is not instead_of and waiter.may_take(process):
                 self.leave(waiter)
-                waiter.offers.append(process)
+                waiter.offers.append(process.processid)
                 waiter.wake()
                 return True
         return False

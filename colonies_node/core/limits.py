@@ -32,14 +32,20 @@ MAX_PARALLELISM: Final = 127
 MAX_NAME: Final = 256
 """Characters of any name, type, label or location: ten times the longest seen in published executors."""
 
-MAX_TEXT: Final = 1 << 20
-"""Characters of any other single string that is not an argument or an output."""
-
 MAX_LIST_ITEMS: Final = 10_000
-"""Items of any list or map that a request carries (arguments, outputs, executor names, env, channels)."""
+"""Items of a list or map of a function spec, of its outputs or errors."""
 
-MAX_LOG_MESSAGE: Final = 1 << 20
-"""Bytes of one log entry: a program's burst of output, cut by the sender into pieces."""
+MAX_LOG_MESSAGE: Final = 256 << 10
+"""Characters of one log entry: a burst of output is cut by the sender into pieces."""
+
+MAX_SEARCH_TEXT: Final = 1_000
+"""Characters of a text to search for: a pattern's cost grows with its wildcards times the text."""
+
+MAX_CONTAINERS: Final = 500_000
+"""Arrays and objects in one payload: five times those of a workflow of 10,000 processes."""
+
+MAX_REPLY: Final = 32 << 20
+"""Characters of documents or messages in one list. A longer list ends there; logs go on by `since`."""
 
 MAX_SECONDS: Final = 100 * 366 * 86_400
 """Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
@@ -48,7 +54,7 @@ MAX_ATTRIBUTES: Final = 10_000
 """Attributes of one process: each is sent with every reply that shows the process."""
 
 MAX_HISTORY: Final = 100_000
-"""Processes in one `getprocesshistmsg` reply, newest kept: the protocol has no count there, memory has."""
+"""Processes in one `getprocesshistmsg` reply, the newest: the protocol has no count there, memory has."""
 
 # -- the store -------------------------------------------------------------------------------------------------------
 MAX_BATCH: Final = 256
@@ -58,8 +64,8 @@ CHECKPOINT_PAGES: Final = 4_000
 """Pages of write-ahead log (4 KiB each) after which it is folded into the database in the background."""
 
 CHECKPOINT_NOW_PAGES: Final = 16_000
-"""Pages after which the fold happens at once, so that the log cannot outgrow a small card under constant load (64
-MB)."""
+"""Pages after which the fold happens at once, so that constant load cannot let the log outgrow a small card (64 MB).
+Only a reader still at work, in a long search or list, can hold it up."""
 
 CACHE_KIB: Final = 8 * 1024
 """SQLite's page cache per connection: two connections and the interpreter fit the memory of the smallest Pi."""

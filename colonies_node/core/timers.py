@@ -58,6 +58,18 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
     return next_due(tx, rules, sweeps, heard)
 
 
+def clock_stepped(tx: Transaction, sweeps: Sweeps, step: int) -> None:
+    """The wall clock was set by `step` nanoseconds: what was promised before counts from the new time on.
+
+    A machine without a battery clock starts in 1970 and learns the time later; that must not fail what waits.
+    """
+    processes.move_deadlines(tx, step)
+    executors.not_heard_in_future(tx)
+    sweeps.started = tx.now
+    sweeps.executors = min(sweeps.executors, tx.now)
+    sweeps.retention = min(sweeps.retention, tx.now)
+
+
 def _retention_due(rules: Rules, sweeps: Sweeps) -> int:
     return sweeps.retention + min(rules.retention_policy, rules.cleanup_interval) * SECOND
 

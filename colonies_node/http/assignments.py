@@ -16,7 +16,7 @@ import trio
 from colonies_node.core import limits
 from colonies_node.core.broker import access, processes, work
 from colonies_node.core.broker.call import Call
-from colonies_node.core.errors import BadRequest, ColonyError, Internal, NotFound, TimedOut, Unavailable
+from colonies_node.core.errors import BadRequest, ColonyError, Internal, NotFound, StoreError, TimedOut, Unavailable
 from colonies_node.core.events import Waiter, WaitingRoom
 from colonies_node.core.model.messages import AssignProcess
 from colonies_node.core.model.quantities import memory_bytes, millicores
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from colonies_node.http.service import Service
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 10
+"""Seconds until a process that could not be given back, for want of disk space, is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Assignments:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.room = WaitingRoom()
-        self._closing = False
+        self.owed: list[ProcessRow] = []
+        """Processes whose executor never got the answer, until the store has them back in the queue."""
 
     async def assign(self, message: AssignProcess, call: Call) -> Given:
         """The process that the caller runs from now on; waits for one as long as the message says.
@@ -67,10 +71,14 @@ class Assignments:
                 while True:
                     arrived = trio.Event()
                     self.room.enter(waiter, arrived.set)
+                    looked_at = len(waiter.offers)
                     given = await service.write(attempt)
                     if given is not None:
                         return given
-                    if message.timeout < 0 or self._closing:
+                    # These were there for the attempt to take, so they are somebody else's now. Later ones may not be.
+                    del waiter.offers[:looked_at]
+                    service.note_heard(call)
+                    if message.timeout < 0 or service.closing:
                         break
                     await arrived.wait()
             paused = service.read(lambda tx: members.paused(tx, message.colonyname))
@@ -82,9 +90,24 @@ class Assignments:
 
     async def take_back(self, process: ProcessRow) -> None:
         """Return a process to the queue because its executor could not be told that it has it."""
-        with trio.CancelScope(shield=True):
-            await self._service.write(lambda tx: work.take_back(tx, process.processid, process.assignedexecutorid))
-        log.info("process %s was given back: its executor was gone before it had the answer", process.processid)
+        log.info("process %s is given back: its executor was gone before it had the answer", process.processid)
+        self.owed.append(process)
+        try:
+            with trio.CancelScope(shield=True):
+                await self._service.write(self.take_back_owed)
+            self.paid([process])
+        except StoreError as fault:
+            log.error("it cannot be given back now, this is tried again: %s", fault)
+            self._service.ring_in(RETRY_S)
+
+    def take_back_owed(self, tx: Transaction) -> None:
+        """Return to the queue all that is still owed to it. What is done twice has no effect."""
+        for process in self.owed:
+            work.take_back(tx, process.processid, process.assignedexecutorid)
+
+    def paid(self, processes: list[ProcessRow]) -> None:
+        """These are in the queue again, on disk."""
+        self.owed = [process for process in self.owed if process not in processes]
 
     def offer(self, process: ProcessRow, instead_of: Waiter | None = None) -> None:
         """Wake an executor for the process, if it waits for one."""
@@ -93,16 +116,15 @@ class Assignments:
 
     def close(self) -> None:
         """Answer every long poll: the server goes."""
-        self._closing = True
         self.room.wake_all()
 
     def _pass_on(self, waiter: Waiter, given: Given | None) -> None:
         """Offer to others what the waiter was woken for and did not take."""
         offers, waiter.offers = waiter.offers, []
         for offer in offers:
-            if given is not None and given.process.processid == offer.processid:
+            if given is not None and given.process.processid == offer:
                 continue
-            process = self._service.read(functools.partial(stored.find, processid=offer.processid))
+            process = self._service.read(functools.partial(stored.find, processid=offer))
             if process is not None:
                 self.offer(process, instead_of=waiter)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import trio
 
 from colonies_node.core import limits
+from colonies_node.core.errors import Internal
 from colonies_node.core.events import Event
 from colonies_node.core.store.sqlite import Change, Outcome, Store
 from colonies_node.core.store.transaction import Transaction
@@ -44,6 +45,7 @@ class Commits:
         self._jobs: list[_Job] = []
         self._work = trio.Event()
         self._folding = False
+        self._fold_now_at = limits.CHECKPOINT_NOW_PAGES
 
     async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
         """Make a change together with whoever else has one now (a `bulk` one alone); returns when it is on disk.
@@ -89,13 +91,18 @@ class Commits:
 
     async def _commit(self, batch: list[_Job]) -> None:
         changes = [job.change for job in batch]
-        if batch[0].bulk:
-            outcomes = await trio.to_thread.run_sync(self._store.commit, changes)
-        else:
-            outcomes = self._store.commit(changes)
-        for job, outcome in zip(batch, outcomes, strict=True):
-            job.outcome = outcome
-            trio.lowlevel.reschedule(job.task)
+        outcomes = [Outcome(error=Internal("internal error, see the log of the server")) for _ in batch]
+        try:
+            if batch[0].bulk:
+                # Begun is finished, also when the server closes meanwhile: its caller cannot be cancelled any more.
+                with trio.CancelScope(shield=True):
+                    outcomes = await trio.to_thread.run_sync(self._store.commit, changes)
+            else:
+                outcomes = self._store.commit(changes)
+        finally:
+            for job, outcome in zip(batch, outcomes, strict=True):
+                job.outcome = outcome
+                trio.lowlevel.reschedule(job.task)
         if self._store.alarm:
             self._due(self._store.alarm)
         for outcome in outcomes:
@@ -103,8 +110,10 @@ class Commits:
                 self._tell(event)
 
     def _fold(self, nursery: trio.Nursery) -> None:
-        if self._store.log_pages >= limits.CHECKPOINT_NOW_PAGES:
-            self._store.fold_now()
+        if self._store.log_pages >= self._fold_now_at:
+            # A reader may hold the log: then let it grow by as much again before everybody waits for the next try.
+            folded = self._store.fold_now()
+            self._fold_now_at = limits.CHECKPOINT_NOW_PAGES + (0 if folded else self._store.log_pages)
         elif self._store.log_pages >= limits.CHECKPOINT_PAGES and not self._folding:
             self._folding = True
             nursery.start_soon(self._fold_aside)

@@ -82,9 +82,12 @@ class Connection(TCPServer):
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        if isinstance(self.stream, trio.SocketStream):
-            self.stream = Stream(self.stream)
-            _STREAM.set(self.stream)
+        server: Any = self  # hypercorn declares its own two kinds of stream
+        if isinstance(server.stream, trio.SocketStream):
+            watched = server.stream = Stream(server.stream)
+        else:
+            watched = server.stream.transport_stream = Stream(server.stream.transport_stream)
+        _STREAM.set(watched)
         await super().run()
 
 

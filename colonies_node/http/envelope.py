@@ -8,12 +8,15 @@ as sent, so a payload is never re-encoded before it is verified.
 from __future__ import annotations
 
 import binascii
+import re
 
 import msgspec
 
 from colonies_node.core.errors import ColonyError, LinkDown, Refused
 from colonies_node.core.identity import Signer
 from colonies_node.core.model.wire import Malformed, Record, always, decode, encode
+
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII)
 
 
 class Request(Record):
@@ -45,20 +48,33 @@ def read_request(body: bytes) -> Request:
         raise Malformed("unexpected end of JSON input")
     if body.strip(b" \t\r\n") == b"null":
         raise Malformed("the request is null, expected an object with payloadtype, payload and signature")
-    return decode(Request, body)
+    try:
+        return msgspec.json.decode(body, type=Request)
+    except msgspec.ValidationError:
+        return _read_leniently(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise Malformed(str(fault)) from None
+
+
+def _read_leniently(body: bytes) -> Request:
+    """As wire.decode, but nobody has signed yet: what is in fields that are not ours is passed over, never built."""
+    request = Request()
+    try:
+        for key, value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items():
+            if key.lower() in Request.__struct_fields__:
+                setattr(request, key.lower(), msgspec.json.decode(value, type=str | None) or "")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise Malformed(str(fault)) from None
+    return request
 
 
 def payload_of(request: Request) -> bytes:
-    """The decoded payload; what follows the first character that is not base64 is dropped, as the reference does."""
-    return unpack(request.payload)
-
-
-def unpack(text: str) -> bytes:
-    """Bytes from base64 text; of damaged text, what could be read before the damage."""
+    """The decoded payload. Line breaks are passed over, and damage ends it, as in the reference."""
     try:
-        return binascii.a2b_base64(text.encode(), strict_mode=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return b""
+        return binascii.a2b_base64(request.payload, strict_mode=True)
+    except ValueError:  # also what is no ASCII
+        whole = _BASE64.match(request.payload.replace("\r", "").replace("\n", ""))
+        return binascii.a2b_base64(whole[0]) if whole else b""
 
 
 def success(payloadtype: str, payload: bytes) -> bytes:

@@ -56,8 +56,12 @@ class JsonDoor:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] != "http":
-            await self.rest(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})  # before it was accepted: 403, and no connection
             return
         origin = _foreign_origin(scope)
         method, path = scope["method"], scope["path"]
@@ -82,7 +86,7 @@ class JsonDoor:
             fault = Internal("internal error, see the log of the server")
             status, body = fault.status, envelope.failure(fault)
         if body is not None:
-            await _respond(send, status, body, headers)
+            await self._respond(send, status, body, headers)
 
     async def _reply(self, body: bytes, receive: Receive, send: Send, headers: Any) -> bytes | None:
         """The body of a success; None when it was sent already. Raises ColonyError."""
@@ -116,16 +120,29 @@ class JsonDoor:
                 try:
                     given = await service.assignments.assign(message, call)
                 except ColonyError as refusal:
-                    await _respond(send, refusal.status, envelope.failure(refusal), headers)
+                    await self._respond(send, refusal.status, envelope.failure(refusal), headers)
                 else:
                     # Once the answer is on its way, the end of the exchange reads as a disconnect too: look before.
                     with trio.CancelScope(shield=True):
                         await trio.lowlevel.checkpoint()
                         body = envelope.success(row.msgtype, given.shown)
-                        answer = partial(_respond, send, 200, body, headers)
+                        answer = partial(self._respond, send, 200, body, headers)
                         if gone.is_set() or not await deliver(answer):
                             await service.assignments.take_back(given.process)
             nursery.cancel_scope.cancel()
+
+    async def _respond(self, send: Send, status: int, body: bytes, headers: Any) -> None:
+        if self.service.closing:
+            # Or the client's next request comes on a connection that nobody reads any more.
+            headers = (*headers, (b"connection", b"close"))
+        await _respond(send, status, body, headers)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """There is nothing to start or stop here; answering keeps `rest` from being made before it is needed."""
+    while (event := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": event["type"] + ".complete"})
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _watch(receive: Receive, gone: trio.Event, patience: trio.CancelScope) -> None:
@@ -137,18 +154,15 @@ async def _watch(receive: Receive, gone: trio.Event, patience: trio.CancelScope)
 
 async def _read_body(receive: Receive) -> bytes:
     """The request's body. Raises TooLarge, TimedOut when no more of it comes, Gone when the client hangs up."""
-    event = await receive()
-    body: bytes = event.get("body", b"")
-    if event["type"] == "http.request" and not event.get("more_body", False):
-        if len(body) > limits.MAX_BODY:
-            raise _too_large()
-        return body
-    parts, size = [body], len(body)
-    while event["type"] == "http.request" and event.get("more_body", False):
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
         with trio.move_on_after(limits.BODY_PATIENCE_S) as patience:
             event = await receive()
         if patience.cancelled_caught:
             raise TimedOut(f"The request did not come whole: nothing more of it came for {limits.BODY_PATIENCE_S} s")
+        more = event["type"] == "http.request" and event.get("more_body", False)
         parts.append(event.get("body", b""))
         size += len(parts[-1])
         if size > limits.MAX_BODY:
@@ -173,6 +187,6 @@ def _foreign_origin(scope: Any) -> bool:
 
 
 async def _respond(send: Send, status: int, body: bytes, headers: Any) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    length = () if status == 204 else ((b"content-length", b"%d" % len(body)),)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})

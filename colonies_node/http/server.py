@@ -29,6 +29,8 @@ def make_config(host: str, port: int, tls_cert: Path | None = None, tls_key: Pat
     # A client that works for weeks should not meet a closed connection every thousand requests.
     config.keep_alive_max_requests = 1 << 31
     config.graceful_timeout = 5
+    # Connections are watched one request at a time (connection.py), so no HTTP/2 over TLS.
+    config.alpn_protocols = ["http/1.1"]
     config.h11_max_incomplete_size = 64 * 1024
     config.websocket_max_message_size = limits.MAX_BODY
     if (tls_cert is None) != (tls_key is None):

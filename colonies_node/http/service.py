@@ -14,6 +14,7 @@ What happened in a commit is told after it: to executors that wait (assignments.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ from colonies_node.http.assignments import Assignments
 from colonies_node.http.commits import Commits
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Service:
@@ -44,8 +46,9 @@ class Service:
         self.clock = clock
         self.heard: dict[str, int] = {}
         """Signs of life since the last sweep stored them: executor id → Unix nanoseconds."""
+        self.closing = False
         self.assignments = Assignments(self)
-        self._alarm = Alarm(clock, self._fire)
+        self._alarm = Alarm(clock, self._fire, self._clock_stepped)
         self._commits = Commits(store, self._tell, self._alarm.set)
         self._sweeps = timers.Sweeps(started=clock())
         self._scans = trio.CapacityLimiter(2)
@@ -60,6 +63,7 @@ class Service:
 
     def close(self) -> None:
         """Answer every long poll: the server goes."""
+        self.closing = True
         self.assignments.close()
 
     async def answer(self, row: Row, payload: bytes, caller: str) -> tuple[str, bytes]:
@@ -103,8 +107,8 @@ class Service:
 
     def note_heard(self, call: Call) -> None:
         """Any signed message of an executor is a sign of life."""
-        if call.executor is not None:
-            now = self.heard[call.executor.executorid] = self.clock()
+        if call.signed_by is not None:
+            now = self.heard[call.signed_by.executorid] = self.clock()
             self._alarm.set(now + self.rules.stale_executor_duration * SECOND)
 
     def read(self, look: Callable[[Transaction], T]) -> T:
@@ -127,6 +131,10 @@ class Service:
         """Make a change and come back when it is on disk (commits.py)."""
         return await self._commits.write(change, bulk=bulk)
 
+    def ring_in(self, seconds: int) -> None:
+        """Look at what is due after so many seconds at the latest."""
+        self._alarm.set(self.clock() + seconds * SECOND)
+
     def _tell(self, event: Event) -> None:
         if isinstance(event, ProcessChanged):
             self.assignments.offer(event.process)
@@ -137,4 +145,23 @@ class Service:
         """Do what is due; the next instant. An executor in a long poll is alive."""
         now = self.clock()
         self.heard.update(dict.fromkeys(self.assignments.room.present(), now))
-        return await self.write(functools.partial(timers.fire, rules=self.rules, sweeps=self._sweeps, heard=self.heard))
+        owed = list(self.assignments.owed)
+
+        def fire(tx: Transaction) -> int:
+            self.assignments.take_back_owed(tx)
+            return timers.fire(tx, self.rules, self._sweeps, self.heard)
+
+        instant = await self.write(fire)
+        self.assignments.paid(owed)
+        # What the sweep has stored need not be kept here too.
+        self.heard = {key: at for key, at in self.heard.items() if at > self._sweeps.executors}
+        return instant
+
+    async def _clock_stepped(self, step: int) -> int:
+        """The wall clock was set: deadlines move along, and silence counts anew. The next instant."""
+        log.warning("the clock was set by %.0f s: deadlines are moved along", step / SECOND)
+        now = self.clock()
+        self.heard = {key: min(at, now) for key, at in self.heard.items()}
+        change = functools.partial(timers.clock_stepped, sweeps=self._sweeps, step=step)
+        await self.write(change)
+        return self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard))

@@ -107,7 +107,7 @@ def test_an_offer_that_is_passed_on_goes_to_somebody_else(colony: Colony) -> Non
     process = row(colony)
     assert room.offer(process, instead_of=unable)
     assert (first.rung, second.rung) == (0, 1)
-    assert able.offers == [process]
+    assert able.offers == [process.processid]
     assert not room.offer(process, instead_of=unable)
 
 

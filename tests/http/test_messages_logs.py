@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
+from colonies_node.core import limits
 from colonies_node.core.broker.call import Rules
 from tests.lab import TYPE, Lab
 from tests.node import (
@@ -328,11 +329,13 @@ async def test_without_retention_nothing_is_forgotten(lab: Lab, mock_clock: Mock
 async def test_a_log_message_has_a_limit(lab: Lab) -> None:
     ann = await lab.join("ann")
     process = await begin(lab, ann)
-    await talk(lab, ann, process, "x" * (1 << 20))
-    answer = await lab.node.ask(ann, "addlogmsg", processid=process["processid"], message="x" * ((1 << 20) + 1))
+    await talk(lab, ann, process, "x" * limits.MAX_LOG_MESSAGE)
+    answer = await lab.node.ask(
+        ann, "addlogmsg", processid=process["processid"], message="x" * (limits.MAX_LOG_MESSAGE + 1)
+    )
     assert answer.refusal is not None
     assert answer.refusal[0] in (400, 413)
-    assert "1048576" in answer.refusal[1]
+    assert str(limits.MAX_LOG_MESSAGE) in answer.refusal[1]
 
 
 async def test_who_owns_a_colony_reads_no_logs(lab: Lab) -> None:

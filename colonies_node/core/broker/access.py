@@ -53,7 +53,7 @@ def require_owner(tx: Transaction, call: Call, colonyname: str) -> None:
 
 def require_member(tx: Transaction, call: Call, colonyname: str, *, any_state: bool = False) -> None:
     """Denied unless the caller is a user of the colony or one of its executors (approved, or in any state)."""
-    executor = executors.by_id(tx, colonyname, call.caller)
+    call.signed_by = executor = executors.by_id(tx, colonyname, call.caller)
     if executor is not None and (any_state or executor.state == ExecutorState.APPROVED):
         call.executor = executor
         return

@@ -35,8 +35,10 @@ class Call:
     rules: Rules
     heard: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Signs of life newer than the stored ones: executor id → Unix nanoseconds."""
+    signed_by: ExecutorRow | None = None
+    """The executor whose key signed, when a member check looked, whether it may do this or not."""
     executor: ExecutorRow | None = None
-    """The calling executor, when a member check found one."""
+    """The calling executor, when a member check let it in."""
     user: User | None = None
     """The calling user, when a member check found one."""
     about: ProcessRow | ExecutorRow | None = None

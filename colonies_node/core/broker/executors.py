@@ -62,7 +62,7 @@ def _row(tx: Transaction, executor: Executor) -> ExecutorRow:
         state=EXECUTOR_MOVES["register"],
         requirefuncreg=int(executor.requirefuncreg),
         commissiontime=tx.now,
-        lastheardfromtime=parse_time(executor.lastheardfromtime) if executor.lastheardfromtime else 0,
+        lastheardfromtime=min(parse_time(executor.lastheardfromtime), tx.now) if executor.lastheardfromtime else 0,
         locationname=executor.locationname,
         capabilities=encode(executor.capabilities).decode(),
         allocations=encode(executor.allocations).decode(),

@@ -69,6 +69,8 @@ def search(tx: Transaction, message: m.SearchLogs, call: Call) -> list[Log]:
         raise BadRequest(f"Count exceeds max day count ({limits.MAX_LOG_SEARCH_DAYS})")
     if message.count < 0:
         raise BadRequest("pq: LIMIT must not be negative")
+    if len(message.text) > limits.MAX_SEARCH_TEXT:
+        raise BadRequest(f"A text to search for must have at most {limits.MAX_SEARCH_TEXT} characters")
     if message.days <= 0:
         return []
     return logs.search(tx, message.colonyname, message.text, tx.now - message.days * DAY, message.count)

@@ -125,7 +125,7 @@ ROWS: Final = (
     _row("rejectexecutormsg", m.OfExecutor, access.owner_of_executor("Failed to reject executor, executor is nil"),
          executors.reject, W, "reject executor"),
     _row("removeexecutormsg", m.OfExecutor, access.owner_of_executor("Failed to remove executor, executor is nil"),
-         executors.remove, W, "remove executor"),
+         executors.remove, B, "remove executor"),
     _row("reportallocationmsg", m.ReportAllocation, access.member_in_any_state(), executors.report_allocation, W,
          "report allocation"),
     _row("updateexecutormsg", m.UpdateExecutor, access.member_in_any_state(), executors.update, W, "update executor"),

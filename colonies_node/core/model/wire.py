@@ -21,7 +21,8 @@ from colonies_node.core import limits
 Int = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 """A whole number of 64 bits, as every client's language has it."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 _R = TypeVar("_R")
 
 
@@ -59,26 +60,22 @@ def decode(kind: type[_R], data: bytes) -> _R:
 
 
 def check_bounds(data: bytes) -> None:
-    """Refuse what is nested deeper, or has more items, than limits.py allows, before a parser meets it. Raises
-    Malformed."""
-    if data.count(b"[") + data.count(b"{") > limits.MAX_NESTING and _depth(data) > limits.MAX_NESTING:
-        raise Malformed(f"nested deeper than {limits.MAX_NESTING} levels")
+    """Refuse what is nested deeper, or has more arrays and objects, than limits.py allows. Raises Malformed."""
+    if data.count(b"[") + data.count(b"{") <= limits.MAX_NESTING:
+        return
+    structure = _STRINGS.sub(b"", data)
+    if structure.count(b"[") + structure.count(b"{") > limits.MAX_CONTAINERS:
+        raise Malformed(f"more than {limits.MAX_CONTAINERS} arrays and objects")
+    depth = 0
+    for bracket in _BRACKETS.finditer(structure):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > limits.MAX_NESTING:
+            raise Malformed(f"nested deeper than {limits.MAX_NESTING} levels")
 
 
 @functools.cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
-
-
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
-    for byte in _STRINGS.sub(b"", data):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
 
 
 @functools.cache

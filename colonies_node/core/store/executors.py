@@ -139,6 +139,11 @@ def set_allocations(tx: Transaction, row: ExecutorRow, allocations: Allocations)
     )
 
 
+def not_heard_in_future(tx: Transaction) -> None:
+    """After the clock was set back: nobody was heard later than now."""
+    tx.run("update executors set lastheardfromtime = ? where lastheardfromtime > ?", (tx.now, tx.now))
+
+
 def stale(tx: Transaction, before: int) -> list[ExecutorRow]:
     """Executors not heard since `before` that run nothing inside its deadline. Never-heard ones are not among them."""
     return [ExecutorRow(*row) for row in tx.all(_STALE, {"before": before, "now": tx.now})]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
+from colonies_node.core import limits
 from colonies_node.core.model.process import Log
 from colonies_node.core.store.transaction import Transaction
 
@@ -14,10 +16,7 @@ BY: Final = {
     "executor": "executorname = :value and colonyname = :colony",
 }
 SINCE: Final = "select {columns} from logs where {by} and timestamp > :since order by timestamp limit :count"
-LATEST: Final = (
-    "select {columns} from (select {columns} from logs where {by} order by timestamp desc limit :count)"
-    " order by timestamp"
-)
+LATEST: Final = "select {columns} from logs where {by} order by timestamp desc limit :count"
 SEARCH: Final = (
     f"select {_COLUMNS} from logs where colonyname = ? and timestamp >= ? and message like ? escape '\\'"
     " order by timestamp limit ?"
@@ -35,21 +34,36 @@ def add(tx: Transaction, colonyname: str, processid: str, executorname: str, mes
 def read(tx: Transaction, colonyname: str, by: str, value: str, count: int, since: int, latest: bool) -> list[Log]:
     """At most `count` entries of a process or executor, oldest first.
 
-    The newest ones when `latest`; else the first ones after `since` (Unix nanoseconds, 0 for the beginning).
+    The newest ones when `latest`; else the first ones after `since` (Unix nanoseconds, 0 for the beginning). Fewer when
+    they are longer than limits.MAX_REPLY together.
     """
     query = (LATEST if latest else SINCE).format(columns=_COLUMNS, by=BY[by])
     values: dict[str, object] = {"colony": colonyname, "value": value, "count": count}
     if not latest:
         values["since"] = max(since, 0)
-    return _logs(tx.all(query, values))
+    found = _logs(tx.each(query, values))
+    return found[::-1] if latest else found
 
 
 def search(tx: Transaction, colonyname: str, pattern: str, since: int, count: int) -> list[Log]:
     """Entries since an instant whose message contains the pattern (LIKE: `%` and `_` are wild, `\\` escapes)."""
-    return _logs(tx.all(SEARCH, (colonyname, since, f"%{pattern}%", count)))
+    return _logs(tx.each(SEARCH, (colonyname, since, f"%{pattern}%", count)))
 
 
-def _logs(rows: list[tuple[str, str, str, str, int]]) -> list[Log]:
-    return [
-        Log(processid=row[0], colonyname=row[1], executorname=row[2], message=row[3], timestamp=row[4]) for row in rows
-    ]
+def _logs(rows: Iterable[tuple[str, str, str, str, int]]) -> list[Log]:
+    found: list[Log] = []
+    size = 0
+    for processid, colonyname, executorname, message, timestamp in rows:
+        size += len(message)
+        if found and size > limits.MAX_REPLY:
+            break
+        found.append(
+            Log(
+                processid=processid,
+                colonyname=colonyname,
+                executorname=executorname,
+                message=message,
+                timestamp=timestamp,
+            )
+        )
+    return found

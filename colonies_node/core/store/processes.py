@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -124,12 +125,10 @@ FILTERS: Final = {
 }
 
 _HISTORY = f"""
-    select {COLUMNS} from (
-        select {COLUMNS} from processes
-        where colonyname = :colony and submissiontime >= :since and state = :state
-          and (:executorid = '' or assignedexecutorid = :executorid)
-        order by submissiontime desc limit {limits.MAX_HISTORY}
-    ) order by submissiontime
+    select {COLUMNS} from processes
+    where colonyname = :colony and submissiontime >= :since and state = :state
+      and (:executorid = '' or assignedexecutorid = :executorid)
+    order by submissiontime desc limit {limits.MAX_HISTORY}
 """
 _REMOVE = "delete from processes where seq = ?"
 # The state is a number in the text, so that a removal can use the index on the finished ones.
@@ -146,6 +145,14 @@ _WAIT_DUE = f"""
 _EXEC_DUE = f"""
     select {COLUMNS} from processes where state = 1 and execdeadline > 0 and execdeadline <= ?
     order by execdeadline limit ?
+"""
+_MOVE_WAIT = """
+    update processes set waitdeadline = waitdeadline + :step
+    where state = 0 and waitdeadline > 0 and submissiontime {before}
+"""
+_MOVE_EXEC = """
+    update processes set execdeadline = execdeadline + :step
+    where state = 1 and execdeadline > 0 and starttime {before}
 """
 _NEXT_DUE = """
     select min(due) from (
@@ -235,13 +242,13 @@ def in_state(
     values: dict[str, Any] = {"colony": colonyname, "count": count}
     if by:
         values["value"] = value
-    return _rows(tx.all(query, values))
+    return _few(tx.each(query, values))
 
 
 def history(tx: Transaction, colonyname: str, executorid: str, since: int, state: int) -> list[ProcessRow]:
-    """Processes submitted at or after `since`, oldest first."""
+    """Processes submitted at or after `since`, oldest first; the newest ones if there are more than limits allow."""
     values = {"colony": colonyname, "since": since, "state": state, "executorid": executorid}
-    return _rows(tx.all(_HISTORY, values))
+    return _few(tx.each(_HISTORY, values))[::-1]
 
 
 def remove(tx: Transaction, process: ProcessRow) -> None:
@@ -271,6 +278,15 @@ def next_due(tx: Transaction) -> int:
     return found[0] or 0 if found else 0
 
 
+def move_deadlines(tx: Transaction, step: int) -> None:
+    """Move the deadlines that were set before the clock stepped by `step` nanoseconds, just before `tx.now`."""
+    values = {"step": step, "now": tx.now}
+    # Before a step forward, the clock showed at most now - step; before a step back, more than now.
+    before = "<= :now - :step" if step > 0 else "> :now"
+    tx.run(_MOVE_WAIT.format(before=before), values)
+    tx.run(_MOVE_EXEC.format(before=before), values)
+
+
 def counts(tx: Transaction, colonyname: str | None) -> dict[int, int]:
     """How many processes are in each state, in one colony or all."""
     rows = tx.all(_COUNT_SERVER) if colonyname is None else tx.all(_COUNT, {"colony": colonyname})
@@ -288,3 +304,15 @@ def _must(found: tuple[Any, ...] | None) -> ProcessRow:
 
 def _rows(found: list[tuple[Any, ...]]) -> list[ProcessRow]:
     return [ProcessRow(*row) for row in found]
+
+
+def _few(found: Iterable[tuple[Any, ...]]) -> list[ProcessRow]:
+    """The rows up to limits.MAX_REPLY characters of documents, at least one."""
+    rows: list[ProcessRow] = []
+    size = 0
+    for row in (ProcessRow(*values) for values in found):
+        size += len(row.spec) + len(row.input) + len(row.out) + len(row.errors)
+        if rows and size > limits.MAX_REPLY:
+            break
+        rows.append(row)
+    return rows

@@ -100,7 +100,8 @@ class Store:
         except apsw.Error as fault:
             raise translate(fault) from fault
         finally:
-            connection.execute("rollback")
+            if connection.in_transaction:  # some faults have ended it already
+                connection.execute("rollback")
 
     def write(self, change: Callable[[Transaction], T]) -> T:
         """One change in a commit of its own; for start-up and tests, callers of a running node share commits."""
@@ -117,7 +118,7 @@ class Store:
         failed (then none of them is there, and each has the error).
         """
         outcomes: list[Outcome] = []
-        alarm = 0
+        self.alarm = alarm = 0
         try:
             self._writer.execute("begin immediate")
             now = self._clock()
@@ -187,18 +188,20 @@ class Store:
         finally:
             connection.close()
 
-    def fold_now(self) -> None:
-        """Fold all of the log and start it anew. Waits for nobody, so call it between transactions."""
+    def fold_now(self) -> bool:
+        """Fold all of the log and start it anew; whether it could. Waits for nobody: call it between transactions."""
         self._writer.set_busy_timeout(0)
         try:
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self.log_pages = 0
+            return True
         except apsw.BusyError:
             log.debug("the log is in use, it will be folded later")
         except apsw.Error as fault:
             log.error("the log could not be folded into the file, it will be tried again: %s", fault)
         finally:
             self._writer.set_busy_timeout(_BUSY_MS)
+        return False
 
 
 def translate(fault: apsw.Error) -> StoreError:
@@ -208,7 +211,7 @@ def translate(fault: apsw.Error) -> StoreError:
     if isinstance(fault, apsw.CorruptError | apsw.NotADBError):
         return StoreCorrupt(f"the store's file is damaged ({fault}): stop the node and restore it from a backup")
     if isinstance(fault, apsw.IOError | apsw.ReadOnlyError | apsw.CantOpenError):
-        return StoreFull(f"the disk refuses to be written ({fault}): nothing was stored")
+        return StoreFull(f"the disk refuses to be written ({fault}): what was sent may not be stored")
     return StoreError(f"the store failed: {fault}")
 
 
@@ -237,6 +240,9 @@ def _open(path: Path, durability: Durability, vfs: str | None) -> apsw.Connectio
     try:
         if path.exists() and path.stat().st_size:
             _inspect(path)
+        else:
+            # SQLite gives the log the mode of the file: what people submit is for the node's own user only.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path), vfs=vfs)
         try:
             _tune(connection)
@@ -249,6 +255,8 @@ def _open(path: Path, durability: Durability, vfs: str | None) -> apsw.Connectio
             raise
     except apsw.Error as fault:
         raise _opening_fault(path, fault) from None
+    except OSError as fault:
+        raise StoreError(f"{path} cannot be made: {fault.strerror}") from None
     return connection
 
 
@@ -285,7 +293,6 @@ def _opening_fault(path: Path, fault: apsw.Error) -> StoreError:
 def _tune(connection: apsw.Connection) -> None:
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"pragma cache_size=-{limits.CACHE_KIB}")
-    connection.execute("pragma temp_store=memory")
     connection.execute("pragma foreign_keys=off")
     connection.execute("pragma trusted_schema=off")
     connection.execute("pragma case_sensitive_like=on")  # as in PostgreSQL
@@ -303,7 +310,8 @@ def _migrate(connection: apsw.Connection) -> None:
         connection.execute(f"pragma user_version={len(MIGRATIONS)}").fetchall()
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:
+            connection.execute("rollback")
         raise
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -41,6 +41,10 @@ class Transaction:
         """Every row."""
         rows: list[Row] = self._connection.execute(query, values).fetchall()
         return rows
+
+    def each(self, query: str, values: Values = ()) -> Iterator[Row]:
+        """Row by row, for what may be too much to have at once; read it to its end or drop it before the next query."""
+        yield from self._connection.execute(query, values)
 
     def run(self, query: str, values: Values = ()) -> int:
         """Change something; how many rows it was."""
