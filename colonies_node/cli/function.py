@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli import spec
-from colonies_node.cli.table import FAILED, SUCCESS, cell, print_done, print_json, table, write
+from colonies_node.cli.table import FAILED, SUCCESS, cell, print_done, print_json, printable, table, write
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.settings import MEMBER
 
@@ -139,7 +139,8 @@ def conclude(process: dict[str, Any], show_out: bool, as_json: bool) -> None:
         return
     if process["state"] == FAILED:
         for error in process.get("errors") or ["it gave no reason"]:
-            click.echo(f"Error: the process failed: {cell(error)}", err=True)
+            says = printable(error) if isinstance(error, str) else cell(error)
+            click.echo(f"Error: the process failed: {says}", err=True)
     else:
         click.echo("Error: the process was cancelled.", err=True)
     sys.exit(1)

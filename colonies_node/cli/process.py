@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli.function import conclude, print_output
-from colonies_node.cli.table import STATES, card, cell, print_done, print_json, state_word, table, when
+from colonies_node.cli.table import STATES, card, cell, moment, print_done, print_json, state_word, table, when
 from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
 from colonies_node.core.limits import MAX_LIST
 from colonies_node.settings import COLONY_OWNER, MEMBER
 
 if TYPE_CHECKING:
     from colonies_node.cli.link import Link
+    from colonies_node.http.client import Client
 
 command = Noun("process", help="List, show, wait for, cancel and remove processes.")
 process_id = named("--processid -p", "Id of the process.")
@@ -42,10 +43,14 @@ def filters(function: Any) -> Any:
     return function
 
 
-def _list(link: Link, state: int, ids: bool, as_json: bool, **query: Any) -> None:
+def _list(link: Link, state: int | None, ids: bool, as_json: bool, **query: Any) -> None:
     if sum(bool(query[name]) for name in ("executortype", "label", "initiator")) > 1:
         raise click.UsageError("Give one of --executortype, --label and --initiator.")
-    found = link.ask("getprocessesmsg", colonyname=link.colony, state=state, **query) or []
+    query |= {"colonyname": link.colony}
+    if state is None:
+        found = link.run(lambda client: _of_every_state(client, query))
+    else:
+        found = link.ask("getprocessesmsg", state=state, **query) or []
     if as_json:
         return print_json(found)
     if ids:
@@ -53,26 +58,42 @@ def _list(link: Link, state: int, ids: bool, as_json: bool, **query: Any) -> Non
             click.echo(process["processid"])
         return
     if not found:
-        click.echo(f"No {STATES[state].lower()} processes in colony {link.colony}.")
+        kind = "" if state is None else f"{STATES[state].lower()} "
+        click.echo(f"No {kind}processes in colony {link.colony}.")
         return
     titles = (
         "Process id",
+        "State",
         "Function",
         "Args",
         "Kwargs",
-        TIMES.get(state, "End time"),
+        "Since" if state is None else TIMES.get(state, "End time"),
         "Type",
         "Initiator",
         "Label",
     )
-    click.echo(table(titles, map(_row, found), link.settings.cli_ascii, flexible=("Kwargs", "Args", "Label")))
+    rows = [_row(process, with_state=state is None) for process in found]
+    click.echo(table(titles, rows, link.settings.cli_ascii, flexible=("Kwargs", "Args", "Label")))
 
 
-def _row(process: dict[str, Any]) -> tuple[object, ...]:
+async def _of_every_state(client: Client, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Asked for in the order that a process goes through, so that one that moves meanwhile is not missed."""
+    found: dict[str, dict[str, Any]] = {}
+    for state in range(len(STATES)):
+        for process in await client.call("getprocessesmsg", state=state, **query) or []:
+            found[process["processid"]] = process
+    running, waiting = ([one for one in found.values() if one["state"] == state] for state in (1, 0))
+    ended = [one for one in found.values() if one["state"] > 1]
+    ended.sort(key=lambda one: moment(one["endtime"]), reverse=True)
+    return [*running, *waiting, *ended][: query["count"]]
+
+
+def _row(process: dict[str, Any], *, with_state: bool) -> tuple[object, ...]:
     spec = process["spec"]
     time = ("submissiontime", "starttime")[process["state"]] if process["state"] < 2 else "endtime"
     return (
         process["processid"],
+        state_word(process["state"]) if with_state else "",
         spec["funcname"],
         " ".join(cell(value) for value in spec["args"] or []),
         " ".join(f"{key}:{cell(value)}" for key, value in (spec["kwargs"] or {}).items()),
@@ -99,17 +120,21 @@ for _name, _state in (("psw", 0), ("ps", 1), ("pss", 2), ("psf", 3), ("psc", 4))
 @command.verb(
     "ls",
     MEMBER,
-    "colonies-node process ls --state failed --count 5\ncolonies-node process ls --state 0 --json",
+    "colonies-node process ls\n"
+    "colonies-node process ls --state failed --count 5\n"
+    "colonies-node process ls --state 0 --json",
 )
 @click.option(
     "--state",
-    required=True,
+    default=None,
     metavar="STATE",
-    help="waiting, running, successful, failed or cancelled; or its number from 0.",
+    help="Only waiting, running, successful, failed or cancelled ones; or the state's number from 0.",
 )
 @filters
-def ls(link: Link, state: str, **query: Any) -> None:
-    """List the processes in one state: waiting ones in their order, ended ones latest first."""
+def ls(link: Link, state: str | None, **query: Any) -> None:
+    """List processes: running ones, then waiting ones in their order, then ended ones, the latest first."""
+    if state is None:
+        return _list(link, None, **query)
     words = {word.lower(): number for number, word in enumerate(STATES)} | {"success": 2}
     words |= {str(number): number for number in range(len(STATES))}
     if state.lower() not in words:
@@ -159,11 +184,15 @@ def words(process: dict[str, Any]) -> dict[str, object]:
         "Priority": spec["priority"] or "",
         "Retries": f"{process['retries']} of {spec['maxretries']}" if process["retries"] else "",
         "Workflow": process["processgraphid"],
-        "Input": process["in"],
-        "Output": process["out"],
-        "Errors": process["errors"],
+        "Input": _lines(process["in"]),
+        "Output": _lines(process["out"]),
+        "Errors": _lines(process["errors"]),
         "Attributes": ", ".join(attributes),
     }
+
+
+def _lines(values: list[object] | None) -> str:
+    return "\n".join(value if isinstance(value, str) else cell(value) for value in values or [])
 
 
 @command.verb(

@@ -7,8 +7,8 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -17,6 +17,8 @@ STATES = ("Waiting", "Running", "Successful", "Failed", "Cancelled")
 """Words of the reference for the states of a process."""
 
 SUCCESS, FAILED, CANCELLED = 2, 3, 4
+
+ID_COLUMNS = 64
 
 EXECUTOR_STATES = ("Pending", "Approved", "Rejected", "Unregistered")
 
@@ -38,6 +40,14 @@ def when(text: object) -> str:
         return datetime.fromisoformat(_microseconds(text)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
         return text
+
+
+def moment(text: object) -> datetime:
+    """A time of the wire, to put records in order; what is no time counts as long ago."""
+    try:
+        return datetime.fromisoformat(_microseconds(str(text))).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _microseconds(text: str) -> str:
@@ -127,9 +137,32 @@ def _draw(heads: list[str] | None, cells: list[list[str]], widths: list[int], pl
     return "\n".join([rule(top), *head, *map(line, cells), rule(bottom)])
 
 
+def fold(line: str, most: int) -> Iterator[str]:
+    """The line in pieces of so many columns at most, parted at a space where there is one."""
+    start, space, taken = 0, -1, 0
+    for n, letter in enumerate(line):
+        while taken + width(letter) > most:
+            end = space + 1 if space >= start else n
+            yield line[start:end]
+            start, taken = end, width(line[end:n])
+        if letter == " ":
+            space = n
+        taken += width(letter)
+    yield line[start:]
+
+
 def card(pairs: Mapping[str, object], plain: bool) -> str:
-    """One record, a line for each of its fields that has a value."""
-    cells = [[name, cell(value)] for name, value in pairs.items() if value not in (None, "", [], {})]
+    """One record, its fields that have a value below each other.
+
+    A text keeps its lines; long ones are folded to the terminal's width. An id is never parted: people copy it.
+    """
+    shown = {name: value for name, value in pairs.items() if value not in (None, "", [], {})}
+    room = shutil.get_terminal_size((160, 24)).columns - max(map(width, shown), default=0) - 7
+    cells = []
+    for name, value in shown.items():
+        lines = value.rstrip("\n").split("\n") if isinstance(value, str) else [cell(value)]
+        pieces = [piece for line in lines for piece in fold(cell(line.expandtabs()), max(room, ID_COLUMNS))]
+        cells += [[name if n == 0 else "", piece] for n, piece in enumerate(pieces)]
     widths = [max((width(row[n]) for row in cells), default=1) for n in (0, 1)]
     return _draw(None, cells, widths, plain)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from colonies_node.cli.table import STATES
 from colonies_node.core.identity import id_of
 from tests.cli.shell import PATIENCE_S, Shell, program, until_ready
 
@@ -252,6 +253,16 @@ def test_assignments_are_paused_and_resumed(dev: Shell) -> None:
     assert dev.record("process status")["ispaused"] is False
 
 
+def test_alive_tells_of_a_certificate_that_is_not_trusted(shell: Shell, tmp_path: Path) -> None:
+    tls = Path(__file__).parents[1] / "http" / "tls"
+    files = ("--tls-cert", str(tls / "cert.pem"), "--tls-key", str(tls / "key.pem"))
+    data = ("--data", str(tmp_path / "data"), "--port", "0")
+    with program("serve", *data, *files, stderr=tmp_path / "log") as child:
+        _, port, _ = until_ready(child)
+        assert "certificate is not trusted" in shell.refused("server alive --tls --port", port)
+        assert shell.out("server alive --tls --tls-verify false --port", port) == f"alive: https://localhost:{port}"
+
+
 def test_a_server_that_is_up_says_so_in_words_and_in_json(dev: Shell) -> None:
     url = f"http://{dev.variables['COLONIES_SERVER_HOST']}:{dev.variables['COLONIES_SERVER_HTTP_PORT']}"
     assert dev.out("server alive") == f"alive: {url}"
@@ -263,6 +274,40 @@ def test_what_is_done_is_told_in_json_when_asked_for(dev: Shell) -> None:
     processid = dev.out("function exec --func nothing --targettype nobody")
     assert isinstance(dev.record("process cancel", processid), dict)
     assert isinstance(dev.record("process remove", processid), dict)
+
+
+def test_a_list_without_a_state_shows_running_waiting_and_the_latest_ended(served: Shell, tmp_path: Path) -> None:
+    shell = served
+    for name in ("lab", "pi1"):
+        made = shell.record("key generate --out", str(tmp_path / name))["id"]
+        if name == "lab":
+            shell.run("colony add --name lab --colonyid", made)
+            shell.variables |= {"COLONIES_COLONY_NAME": "lab", "COLONIES_COLONY_PRVKEY": str(tmp_path / name)}
+        else:
+            shell.run("executor add pi1 --type t --approve --executorid", made)
+            shell.variables["COLONIES_PRVKEY"] = str(tmp_path / name)
+    assert shell.out("process ls") == "No processes in colony lab."
+    one, two, three, four = (shell.out(f"function exec --targettype t --func f{n}") for n in range(4))
+    for _ in range(3):
+        shell.run("process assign --timeout -1")
+    shell.run("process fail --errors why", one)
+    shell.run("process close", two)
+    assert shell.out("process ls --ids").split() == [three, four, two, one]
+    assert [process["state"] for process in shell.record("process ls --count 3")] == [1, 0, 2]
+    drawn = shell.out("process ls")
+    assert "STATE" in drawn
+    assert [word for word in drawn.split() if word in STATES] == ["Running", "Waiting", "Successful", "Failed"]
+    assert "STATE" not in shell.out("process psf")
+
+
+def test_the_lines_of_an_error_are_shown_as_lines(dev: Shell) -> None:
+    script = "echo first line >&2; echo second line >&2; exit 3"
+    _, err = dev.run("function exec --func sh --targettype cli --wait", "--", "-c", script, code=1)
+    processid = err.split()[1]
+    shown = dev.out("process get", processid).splitlines()
+    assert len([line for line in shown if "first line" in line and "second" not in line and script not in line]) > 0
+    assert "\\n" not in "".join(line for line in shown if script not in line)
+    assert "second line" in [line.strip() for line in err.splitlines()]
 
 
 def test_two_states_at_once_are_refused_and_nothing_is_removed(dev: Shell) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from colonies_node.cli.table import card, cell, printable, state_word, table, when, width
+from colonies_node.cli.table import card, cell, fold, moment, printable, state_word, table, when, width
 
 texts = st.text(max_size=20)
 
@@ -43,6 +44,32 @@ def test_a_long_flexible_column_gives_way_to_the_terminal(monkeypatch: pytest.Mo
     drawn = table(("Id", "Args"), [("i" * 20, "a" * 200)], plain=False, flexible=("Args",))
     assert {width(line) for line in drawn.splitlines()} == {60}
     assert "…" in drawn
+
+
+@example(" aa\u6f22", 3)
+@given(st.text(alphabet=st.characters(exclude_categories=["C", "M"])), st.integers(2, 30))
+def test_a_folded_line_loses_nothing_and_fits(line: str, most: int) -> None:
+    pieces = list(fold(line, most))
+    assert "".join(pieces) == line
+    assert all(width(piece) <= most for piece in pieces)
+
+
+def test_a_card_keeps_lines_and_ids_and_folds_long_texts_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    drawn = card({"Id": "i" * 64, "Errors": "Traceback:\n\tline 1\n" + "x" * 200, "Kwargs": {"a": "\n"}}, plain=True)
+    lines = drawn.splitlines()
+    assert {width(line) for line in lines} == {100}
+    assert "i" * 64 in drawn
+    assert "| Errors | Traceback:" in drawn
+    assert "|        |         line 1" in drawn
+    assert "\\n" in lines[-2], "inside JSON a line end stays an escape"
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "i" * 64 in card({"Id": "i" * 64}, plain=True)
+
+
+def test_times_come_in_order_whatever_their_fraction() -> None:
+    times = ["no time", "2026-11-22T11:41:16Z", "2026-11-22T11:41:16.4Z", "2026-11-22T13:41:16.41+02:00"]
+    assert all(moment(one) < moment(two) for one, two in pairwise(times))
 
 
 def test_times_are_local_and_never_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
