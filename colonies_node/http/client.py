@@ -98,6 +98,8 @@ def _reason(fault: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause})"
         if isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
             continue

@@ -267,6 +267,7 @@ def test_a_server_that_is_up_says_so_in_words_and_in_json(dev: Shell) -> None:
     url = f"http://{dev.variables['COLONIES_SERVER_HOST']}:{dev.variables['COLONIES_SERVER_HTTP_PORT']}"
     assert dev.out("server alive") == f"alive: {url}"
     assert dev.record("server alive") == {"alive": True, "url": url}
+    assert "TLS failed" in dev.refused("server alive --tls")
 
 
 def test_what_is_done_is_told_in_json_when_asked_for(dev: Shell) -> None:
