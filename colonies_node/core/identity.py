@@ -11,6 +11,7 @@ from hashlib import sha3_256
 
 from coincurve import PrivateKey, PublicKey
 
+from colonies_node.core import limits
 from colonies_node.core.errors import KeyRefused, SignatureRefused
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
@@ -27,7 +28,7 @@ def digest(text: bytes) -> str:
 
 def is_id(text: str) -> bool:
     """Whether the text has the form of an id: 64 characters (the reference looks no closer, and clients rely on it)."""
-    return len(text) == 64
+    return len(text) == limits.ID_LENGTH
 
 
 class Signer:

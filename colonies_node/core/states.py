@@ -28,8 +28,6 @@ class ExecutorState(IntEnum):
 NOT_SET: Final = -1
 """The state filter that means "any"."""
 
-FINISHED: Final = (ProcessState.SUCCESS, ProcessState.FAILED, ProcessState.CANCELLED)
-
 PROCESS_MOVES: Final[dict[tuple[ProcessState, str], ProcessState]] = {
     (ProcessState.WAITING, "assign"): ProcessState.RUNNING,
     (ProcessState.WAITING, "expire"): ProcessState.FAILED,

@@ -16,10 +16,10 @@ import trio
 from colonies_node.core import limits
 from colonies_node.core.broker import access, processes, work
 from colonies_node.core.broker.call import Call
-from colonies_node.core.errors import BadRequest, ColonyError, Internal, NotFound, StoreError, TimedOut, Unavailable
+from colonies_node.core.broker.table import Row
+from colonies_node.core.errors import ColonyError, NotFound, StoreError, TimedOut, Unavailable
 from colonies_node.core.events import Waiter, WaitingRoom
 from colonies_node.core.model.messages import AssignProcess
-from colonies_node.core.model.quantities import memory_bytes, millicores
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import ProcessState
 from colonies_node.core.store import executors, members
@@ -53,15 +53,14 @@ class Assignments:
         self.owed: list[ProcessRow] = []
         """Processes whose executor never got the answer, until the store has them back in the queue."""
 
-    async def assign(self, message: AssignProcess, call: Call) -> Given:
+    async def assign(self, row: Row, message: AssignProcess, call: Call) -> Given:
         """The process that the caller runs from now on; waits for one as long as the message says.
 
         Raises NotFound when none came, TimedOut or Unavailable while the colony is paused. A caller that is cancelled
         has nothing assigned, unless this has returned: then give it back with `take_back`.
         """
         service = self._service
-        apply = functools.partial(_apply, message=message, call=call)
-        waiter = service.read(apply)
+        waiter: Waiter = service.read(lambda tx: row.run(tx, message, call))
         service.note_heard(call)
         attempt = functools.partial(_attempt, waiter=waiter, call=call)
         given: Given | None = None
@@ -127,24 +126,6 @@ class Assignments:
             process = self._service.read(functools.partial(stored.find, processid=offer))
             if process is not None:
                 self.offer(process, instead_of=waiter)
-
-
-def _apply(tx: Transaction, message: AssignProcess, call: Call) -> Waiter:
-    """The caller as one who asks for work. Raises what the protocol says of a bad request to assign."""
-    access.require_member(tx, call, message.colonyname)
-    if message.timeout == 0:
-        raise BadRequest("Invalid timeout value, timeout cannot be zero")
-    if call.executor is None:
-        raise Internal("Failed to assign process, executor not found")
-    return Waiter(
-        colonyname=message.colonyname,
-        executortype=call.executor.executortype,
-        executorname=call.executor.executorname,
-        executorid=call.executor.executorid,
-        locationname=call.executor.locationname,
-        cpu=millicores(message.availablecpu) if message.availablecpu else None,
-        mem=memory_bytes(message.availablemem) if message.availablemem else None,
-    )
 
 
 def _attempt(tx: Transaction, waiter: Waiter, call: Call) -> Given | None:

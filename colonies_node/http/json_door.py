@@ -118,7 +118,7 @@ class JsonDoor:
             with trio.CancelScope() as patience:
                 nursery.start_soon(_watch, receive, gone, patience)
                 try:
-                    given = await service.assignments.assign(message, call)
+                    given = await service.assignments.assign(row, message, call)
                 except ColonyError as refusal:
                     await self._respond(send, refusal.status, envelope.failure(refusal), headers)
                 else:

@@ -67,11 +67,12 @@ class Service:
         self.assignments.close()
 
     async def answer(self, row: Row, payload: bytes, caller: str) -> tuple[str, bytes]:
-        """(reply type, encoded reply) to a message. Raises ColonyError to refuse; nothing was changed then."""
-        message: Any = self.read_message(row, payload)
+        """(reply type, encoded reply) to a message that is no POLL: those go to `assignments`, for a door to deliver.
+
+        Raises ColonyError to refuse; nothing was changed then.
+        """
+        message = self.read_message(row, payload)
         call = Call(caller, self.rules, self.heard)
-        if row.kind is Kind.POLL:
-            return row.msgtype, (await self.assignments.assign(message, call)).shown
         return row.reply_type or row.msgtype, await self._decide(row, message, call)
 
     def read_message(self, row: Row, payload: bytes) -> Any:
@@ -90,8 +91,7 @@ class Service:
 
     async def _decide(self, row: Row, message: Any, call: Call) -> bytes:
         def decide(tx: Transaction) -> bytes:
-            row.right.check(tx, message, call)
-            reply = row.decide(tx, message, call)
+            reply = row.run(tx, message, call)
             if reply is DONE:
                 return b"{}"
             return b"null" if reply == [] else encode(reply)

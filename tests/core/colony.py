@@ -69,8 +69,7 @@ class Colony:
 
         def decide(tx: Transaction) -> Any:
             call = Call(caller, self.rules, self.heard)
-            row.right.check(tx, record, call)
-            reply = row.decide(tx, record, call)
+            reply = row.run(tx, record, call)
             return None if reply is DONE else msgspec.json.decode(encode(reply))
 
         return self.commit(decide)

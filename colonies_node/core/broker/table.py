@@ -34,7 +34,7 @@ class Kind(Enum):
     BULK = "bulk"
     """A change that may take long: it gets a thread, and a commit of its own."""
     POLL = "poll"
-    """May wait for work to come; only `assignprocessmsg` (see http/service.py)."""
+    """An application for work, which may have to wait for some; only `assignprocessmsg` (see http/assignments.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,11 @@ class Row:
     scans: Callable[[Any], bool] | None = None
     """Whether this message makes a READ a SCAN: a filter that no index serves."""
 
+    def run(self, tx: Transaction, message: Any, call: Call) -> Any:
+        """Check the right, then decide."""
+        self.right.check(tx, message, call)
+        return self.decide(tx, message, call)
+
 
 def _row(
     msgtype: str,
@@ -85,11 +90,6 @@ def _row(
         mismatch=f"Failed to {said}, {field} does not match payloadType",
         **more,
     )
-
-
-def _assign(tx: Transaction, message: Any, call: Call) -> Any:
-    # The doors hand this type to http/service.py, which waits; a door that cannot wait gets one attempt.
-    return None
 
 
 # fmt: off
@@ -138,7 +138,7 @@ ROWS: Final = (
     # -- processes
     _row("submitfuncspecmsg", m.SubmitFunctionSpec, access.member(lambda x: x.spec.conditions.colonyname),
          processes.submit, W, "submit process", mismatch="submit process spec", check=processes.check_spec),
-    _row("assignprocessmsg", m.AssignProcess, access.member(), _assign, P, "assign process", field="msg.msgType"),
+    _row("assignprocessmsg", m.AssignProcess, access.member(), work.apply, P, "assign process", field="msg.msgType"),
     _row("pauseassignmentsmsg", m.OfColony, access.owner(), members.pause, W, "pause assignments"),
     _row("resumeassignmentsmsg", m.OfColony, access.owner(), work.resume, W, "resume assignments"),
     _row("getpausestatusmsg", m.OfColony, access.member_in_any_state(), server.pause_status, R, "get pause status",

@@ -7,6 +7,7 @@ from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Denied, Internal
 from colonies_node.core.events import AssignmentsResumed, ProcessChanged, Waiter
 from colonies_node.core.model import messages as m
+from colonies_node.core.model.quantities import memory_bytes, millicores
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import PROCESS_MOVES, PROCESS_REFUSALS, ProcessState
@@ -17,6 +18,23 @@ from colonies_node.core.store.transaction import Transaction
 
 WAITED_TOO_LONG = '["Maximum waiting time limit exceeded"]'
 RAN_TOO_LONG = '["Maximum execution time limit exceeded"]'
+
+
+def apply(tx: Transaction, message: m.AssignProcess, call: Call) -> Waiter:
+    """The caller as an executor that asks for work: what it is and what it has free."""
+    if message.timeout == 0:
+        raise BadRequest("Invalid timeout value, timeout cannot be zero")
+    if call.executor is None:
+        raise Internal("Failed to assign process, executor not found")
+    return Waiter(
+        colonyname=message.colonyname,
+        executortype=call.executor.executortype,
+        executorname=call.executor.executorname,
+        executorid=call.executor.executorid,
+        locationname=call.executor.locationname,
+        cpu=millicores(message.availablecpu) if message.availablecpu else None,
+        mem=memory_bytes(message.availablemem) if message.availablemem else None,
+    )
 
 
 def assign(tx: Transaction, waiter: Waiter) -> ProcessRow | None:

@@ -41,6 +41,11 @@ def always(kind: Any) -> Any:
     return msgspec.field(default_factory=functools.partial(kind))
 
 
+def null() -> Any:
+    """A field that is sent as null when nothing was given."""
+    return msgspec.field(default_factory=lambda: None)
+
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -138,8 +143,3 @@ def _a(kind: type, value: Any, where: str) -> Any:
 
 def _nullable(kind: Any) -> bool:
     return kind in (object, Any) or type(None) in typing.get_args(kind)
-
-
-def null() -> Any:
-    """A field that is sent as null when nothing was given."""
-    return msgspec.field(default_factory=lambda: None)
