@@ -96,10 +96,11 @@ class Service:
                 return b"{}"
             return b"null" if reply == [] else encode(reply)
 
+        heavy = row.heavy is not None and row.heavy(message)
         try:
             if row.kind in (Kind.WRITE, Kind.BULK):
-                return await self.write(decide, bulk=row.kind is Kind.BULK)
-            if row.kind is Kind.SCAN or (row.scans and row.scans(message)):
+                return await self.write(decide, bulk=heavy or row.kind is Kind.BULK)
+            if heavy or row.kind is Kind.SCAN:
                 return await self.scan(decide)
             return self.read(decide)
         finally:

@@ -58,8 +58,8 @@ class Row:
     """Whether the request needs a signature."""
     lenient: bool = False
     """Whether the payload is not looked at."""
-    scans: Callable[[Any], bool] | None = None
-    """Whether this message makes a READ a SCAN: a filter that no index serves."""
+    heavy: Callable[[Any], bool] | None = None
+    """Whether this message makes a READ a SCAN (a filter that no index serves), or a WRITE a BULK."""
 
     def run(self, tx: Transaction, message: Any, call: Call) -> Any:
         """Check the right, then decide."""
@@ -146,7 +146,7 @@ ROWS: Final = (
     _row("getprocessmsg", m.OfProcess, access.member_of_process("Failed to get process, process not found", NotFound),
          processes.get, R, "get process"),
     _row("getprocessesmsg", m.GetProcesses, access.member(), processes.get_some, R, "get processes",
-         scans=processes.has_filter),
+         heavy=processes.has_filter),
     _row("getprocesshistmsg", m.GetProcessHistory, access.member(), processes.get_history, S, "get process hist",
          mismatch="get process history"),
     _row("removeprocessmsg", m.OfProcess, access.member_of_process("Failed to remove process, process is nil"),
@@ -194,6 +194,13 @@ ROWS: Final = (
     _row("getlocationmsg", m.OfName, access.member_in_any_state(colony_first=True), members.get_location, R,
          "get location"),
     _row("removelocationmsg", m.OfName, access.owner(colony_first=True), members.remove_location, W, "remove location"),
+    # -- workflows
+    # -- crons
+    # -- generators
+    # -- channels
+    # -- files
+    # -- snapshots
+    # -- blueprints
 )
 # fmt: on
 

@@ -159,3 +159,21 @@ class ChangeColonyId(OfColony):
 
 class ChangeServerId(Message):
     serverid: str = always(str)
+
+
+# -- workflows
+
+
+# -- crons
+
+
+# -- generators
+
+
+# -- channels
+
+
+# -- files and snapshots
+
+
+# -- blueprints

@@ -155,5 +155,17 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index logs_by_process on logs (processid, timestamp) where processid <> '';
     create index logs_by_executor on logs (colonyname, executorname, timestamp);
     create index logs_by_time on logs (colonyname, timestamp);
+
+    -- workflows
+
+    -- crons
+
+    -- generators
+
+    -- channels
+
+    -- files and snapshots
+
+    -- blueprints
     """,
 )
