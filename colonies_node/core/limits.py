@@ -47,6 +47,12 @@ MAX_CONTAINERS: Final = 500_000
 MAX_REPLY: Final = 32 << 20
 """Characters of documents or messages in one list. A longer list ends there; logs go on by `since`."""
 
+MAX_WORKFLOW: Final = 20_000
+"""Processes in one workflow: twice what the node promises to handle well."""
+
+MAX_INPUT: Final = 32 << 20
+"""Characters that a process gets from its parents; what is larger belongs into files."""
+
 MAX_SECONDS: Final = 100 * 366 * 86_400
 """Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
 

@@ -28,6 +28,18 @@ class ExecutorState(IntEnum):
 NOT_SET: Final = -1
 """The state filter that means "any"."""
 
+
+def graph_state(waiting: int, running: int, successful: int, failed: int, cancelled: int) -> ProcessState:
+    """The state of a workflow with so many members in each state."""
+    if failed:
+        return ProcessState.FAILED
+    if cancelled:
+        return ProcessState.CANCELLED
+    if successful and not waiting and not running:
+        return ProcessState.SUCCESS
+    return ProcessState.RUNNING if successful or running else ProcessState.WAITING
+
+
 PROCESS_MOVES: Final[dict[tuple[ProcessState, str], ProcessState]] = {
     (ProcessState.WAITING, "assign"): ProcessState.RUNNING,
     (ProcessState.WAITING, "expire"): ProcessState.FAILED,

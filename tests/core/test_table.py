@@ -60,6 +60,13 @@ PHRASES = {
     "getlocationsmsg": "get locations",
     "getlocationmsg": "get location",
     "removelocationmsg": "remove location",
+    "submitworkflowspecmsg": "submit workkflow",
+    "getprocessgraphmsg": "get processgraph",
+    "getprocessgraphsmsg": "get processgraphs",
+    "removeprocessgraphmsg": "remove processgraph",
+    "removeallprocessgraphsmsg": "remove all processgraphs",
+    "cancelprocessgraphmsg": "cancel processgraph",
+    "addchildmsg": "add child to processgraph",
 }
 """What a type says that it failed to do, its own slips included. `getserverinfomsg` does not look at its payload."""
 
@@ -71,6 +78,7 @@ OTHER_PHRASES = {
     "searchlogsmsg": "get logs",
     "getstatisticsmsg": "get server version",
     "changeuseridmsg": "change user Id",
+    "submitworkflowspecmsg": "submit workflow",
 }
 """What it says instead of a msgtype that is not the envelope's payloadtype."""
 

@@ -82,6 +82,13 @@ RIGHTS = {
     "getlocationsmsg": ANY_MEMBER,
     "getlocationmsg": ANY_MEMBER,
     "removelocationmsg": COLONY_OWNER,
+    "submitworkflowspecmsg": MEMBER,
+    "getprocessgraphmsg": MEMBER,
+    "getprocessgraphsmsg": MEMBER,
+    "removeprocessgraphmsg": MEMBER,
+    "removeallprocessgraphsmsg": COLONY_OWNER,
+    "cancelprocessgraphmsg": MEMBER,
+    "addchildmsg": MEMBER,
 }
 """Message type → who may send it, and what all others are told."""
 
@@ -111,7 +118,23 @@ class Town:
         attribute = {"targetid": running["processid"], "key": "k", "value": "v", "attributetype": 1}
         noted = await call(ANN, "addattributemsg", attribute=attribute)
         self._write_requests(running["processid"], waiting["processid"], function["functionid"], noted["attributeid"])
+        await self._build_workflow()
         return self
+
+    async def _build_workflow(self) -> None:
+        lab = {"colonyname": "lab"}
+        node = {"nodename": "n", "funcname": "f", "conditions": lab | {"executortype": "worker"}}
+        workflow = {"spec": lab | {"functionspecs": [node]}}
+        graph = {"processgraphid": (await self.node.call(ALICE, "submitworkflowspecmsg", **workflow))["processgraphid"]}
+        self.requests |= {
+            "submitworkflowspecmsg": workflow,
+            "getprocessgraphmsg": graph,
+            "getprocessgraphsmsg": lab | {"count": 10, "state": 0},
+            "removeprocessgraphmsg": graph,
+            "removeallprocessgraphsmsg": lab | {"state": -1},
+            "cancelprocessgraphmsg": graph,
+            "addchildmsg": graph | {"parentprocessid": "0" * 64, "spec": node},
+        }
 
     def _write_requests(self, running: str, waiting: str, function: str, attribute: str) -> None:
         lab = {"colonyname": "lab"}
@@ -292,6 +315,11 @@ NOTHING = {
     "addlogmsg": (ANN, 500, "Failed to add log, process is nil"),
     "getlogsmsg": (ALICE, 500, "Failed to get logs, process does not exist"),
     "getattributemsg": (ALICE, 400, "Attribute does not exists"),
+    "submitworkflowspecmsg": (ALICE, 400, "Failed to submit workflow, msg.WorkflowSpec is nil"),
+    "getprocessgraphmsg": (ALICE, 500, "Failed to get processgraph, graph is nil"),
+    "removeprocessgraphmsg": (ALICE, 500, "Failed to remove processgraph, graph is nil"),
+    "cancelprocessgraphmsg": (ALICE, 500, "Failed to cancel processgraph, graph is nil"),
+    "addchildmsg": (ANN, 400, "Failed to add child to processgraph, msg.FunctionSpec is nil"),
     "getexecutorbyidmsg": (ALICE, 404, "Failed to get executor by ID, executor is nil"),
 }
 """What a message that carries or names nothing is told (DEVIATIONS 3 where the reference crashes)."""

@@ -58,7 +58,7 @@ class Stage:
         self.executor = f"{prefix}exec{suffix}"
         self.type = f"{prefix}type{suffix}"
         self.user = f"user{suffix}"
-        self.processid = self.attributeid = self.functionid = ""
+        self.processid = self.attributeid = self.functionid = self.processgraphid = ""
 
     def records(self) -> list[Any]:
         """The recorded reply as a list."""
@@ -153,6 +153,40 @@ class Stage:
         elif process["out"]:
             await self.node.call(EXECUTOR, "setoutputmsg", processid=self.processid, out=process["out"])
 
+    async def linked(self) -> None:
+        """There is a workflow of two processes, one after the other."""
+        await self.approved()
+        conditions = {"executortype": self.type}
+        nodes = [
+            {"nodename": name, "funcname": "f", "conditions": conditions | {"dependencies": after}}
+            for name, after in (("a", []), ("b", ["a"]))
+        ]
+        workflow = {"colonyname": self.colony, "functionspecs": nodes}
+        graph = await self.node.call(EXECUTOR, "submitworkflowspecmsg", spec=workflow)
+        self.processgraphid, (_, self.processid) = graph["processgraphid"], graph["processids"]
+
+    async def halfway(self) -> None:
+        """The first process of the workflow is done, and the second one runs."""
+        await self.linked()
+        for _ in range(2):
+            given = await self.node.call(EXECUTOR, "assignprocessmsg", colonyname=self.colony, timeout=-1)
+            if given["processid"] != self.processid:
+                await self.node.call(EXECUTOR, "closesuccessfulmsg", processid=given["processid"], out=[])
+
+    async def completed(self) -> None:
+        """The whole workflow has succeeded, with a process that was added on the way."""
+        await self.halfway()
+        conditions = {"executortype": self.type, "colonyname": self.colony}
+        added = {
+            "processgraphid": self.processgraphid,
+            "parentprocessid": self.processid,
+            "spec": {"nodename": "c", "funcname": "f", "conditions": conditions},
+        }
+        child = (await self.node.call(EXECUTOR, "addchildmsg", **added))["processid"]
+        await self.node.call(EXECUTOR, "closesuccessfulmsg", processid=self.processid, out=[])
+        await self.node.call(EXECUTOR, "assignprocessmsg", colonyname=self.colony, timeout=-1)
+        await self.node.call(EXECUTOR, "closesuccessfulmsg", processid=child, out=[])
+
     def translated(self, value: Any, name: str = "") -> Any:
         """The recorded request with the ids of this node."""
         if isinstance(value, dict):
@@ -160,6 +194,8 @@ class Stage:
         ids = {
             "processid": self.processid,
             "targetid": self.processid,
+            "parentprocessid": self.processid,
+            "processgraphid": self.processgraphid,
             "attributeid": self.attributeid,
             "functionid": self.functionid,
             "colonyid": Party("somebody new").id,
@@ -244,6 +280,13 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "searchlogsmsg": [("executor", Stage.logged)],
     "setoutputmsg": [("executor", ASSIGNED)],
     "submitfuncspecmsg": [("executor", APPROVED)] * 6,
+    "addchildmsg": [("executor", Stage.halfway)],
+    "cancelprocessgraphmsg": [("executor", Stage.linked)],
+    "getprocessgraphmsg": [("executor", Stage.linked), ("executor", APPROVED)],
+    "getprocessgraphsmsg": [("executor", Stage.completed), ("executor", APPROVED)],
+    "removeallprocessgraphsmsg": [("owner", Stage.linked)],
+    "removeprocessgraphmsg": [("executor", Stage.linked)] * 2,
+    "submitworkflowspecmsg": [("executor", APPROVED)] * 2,
 }
 
 VARIES = {"prioritytime", "timestamp", "port", "peerport", "relayport", "apiport", "buildversion", "buildtime"}

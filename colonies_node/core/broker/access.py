@@ -14,7 +14,7 @@ from typing import Any
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound, Rejected
 from colonies_node.core.states import ExecutorState
-from colonies_node.core.store import executors, members, processes
+from colonies_node.core.store import executors, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
 
 Check = Callable[[Transaction, Any, Call], None]
@@ -110,6 +110,19 @@ def member_of_process(missing: str, error: type[Rejected] = Internal) -> Right:
             raise error(missing)
         call.about = process
         require_member(tx, call, process.colonyname)
+
+    return Right("member", check)
+
+
+def member_to_graph(missing: str) -> Right:
+    """Members of the colony of the workflow that the request names."""
+
+    def check(tx: Transaction, message: Any, call: Call) -> None:
+        graph = graphs.find(tx, message.processgraphid)
+        if graph is None:
+            raise Internal(missing)
+        call.about = graph
+        require_member(tx, call, graph.colonyname)
 
     return Right("member", check)
 

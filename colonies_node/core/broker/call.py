@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from colonies_node.core.errors import Internal
 from colonies_node.core.model.members import User
 from colonies_node.core.store.executors import ExecutorRow
+from colonies_node.core.store.graphs import GraphRow
 from colonies_node.core.store.processes import ProcessRow
 
 
@@ -27,6 +29,13 @@ class Rules:
     tls: bool = False
 
 
+class Initiator(NamedTuple):
+    """Who submits: an executor or a user, by id and name."""
+
+    initiatorid: str
+    initiatorname: str
+
+
 @dataclass(slots=True)
 class Call:
     """One request on its way: the caller's id, the rules, and what the access check found out."""
@@ -41,14 +50,29 @@ class Call:
     """The calling executor, when a member check let it in."""
     user: User | None = None
     """The calling user, when a member check found one."""
-    about: ProcessRow | ExecutorRow | None = None
+    about: ProcessRow | ExecutorRow | GraphRow | None = None
     """What the request names, when the access check had to look it up."""
+
+    def initiator(self) -> Initiator:
+        """The caller as the one who submits. Internal if nobody looked who it is."""
+        if self.executor is not None:
+            return Initiator(self.caller, self.executor.executorname)
+        if self.user is not None:
+            return Initiator(self.caller, self.user.name)
+        raise Internal("Could not derive InitiatorName")
 
     @property
     def process(self) -> ProcessRow:
         """The process that the request is about."""
         if not isinstance(self.about, ProcessRow):
             raise Internal("the request names no process")
+        return self.about
+
+    @property
+    def graph(self) -> GraphRow:
+        """The workflow that the request is about."""
+        if not isinstance(self.about, GraphRow):
+            raise Internal("the request names no workflow")
         return self.about
 
     @property

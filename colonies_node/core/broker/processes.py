@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from colonies_node.core import limits
-from colonies_node.core.broker.call import DONE, Call, Done
-from colonies_node.core.errors import BadRequest, Internal
+from colonies_node.core.broker.call import DONE, Call, Done, Initiator
+from colonies_node.core.errors import BadRequest
 from colonies_node.core.events import ProcessChanged
 from colonies_node.core.identity import attribute_id
 from colonies_node.core.model import messages as m
@@ -16,7 +16,7 @@ from colonies_node.core.model.quantities import cpu_text, memory_bytes, memory_t
 from colonies_node.core.model.times import DAY, SECOND, format_time
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import NOT_SET, ProcessState
-from colonies_node.core.store import attributes, members, processes
+from colonies_node.core.store import attributes, graphs, members, processes
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.transaction import Transaction
 
@@ -32,17 +32,28 @@ def check_spec(message: m.SubmitFunctionSpec) -> None:
 def submit(tx: Transaction, message: m.SubmitFunctionSpec, call: Call) -> Process:
     """Accept a function spec: from now on it is a process that waits for an executor."""
     assert message.spec is not None, "checked before access"
-    low, high = limits.PRIORITY_RANGE
-    if not low <= message.spec.priority <= high:
-        raise BadRequest(f"Failed to submit function spec, priority outside range [{low}, {high}]")
-    row = enqueue(tx, message.spec, call)
+    row = enqueue(tx, message.spec, call.initiator())
     tx.emit(ProcessChanged(row))
     tx.due(row.waitdeadline)
     return show(tx, row)
 
 
-def enqueue(tx: Transaction, spec: FunctionSpec, call: Call) -> ProcessRow:
-    """Store a waiting process made from the spec. BadRequest for amounts and bounds that make no sense."""
+def enqueue(
+    tx: Transaction,
+    spec: FunctionSpec,
+    initiator: Initiator,
+    *,
+    processgraphid: str = "",
+    waitforparents: int = 0,
+    input: str = "[]",
+) -> ProcessRow:
+    """Store a waiting process made from the spec. BadRequest for amounts and bounds that make no sense.
+
+    The last three are for members of a workflow: how many parents it waits for, and what a root is given (JSON).
+    """
+    low, high = limits.PRIORITY_RANGE
+    if not low <= spec.priority <= high:
+        raise BadRequest(f"Failed to submit function spec, priority outside range [{low}, {high}]")
     for name, seconds in (("maxwaittime", spec.maxwaittime), ("maxexectime", spec.maxexectime)):
         if not -1 <= seconds <= limits.MAX_SECONDS:
             raise BadRequest(f"Failed to submit process spec, {name} must be -1 (unlimited) or more, got {seconds}")
@@ -57,8 +68,8 @@ def enqueue(tx: Transaction, spec: FunctionSpec, call: Call) -> ProcessRow:
         seq=0,
         processid=tx.new_id(),
         colonyname=conditions.colonyname,
-        initiatorid=call.caller,
-        initiatorname=_initiator(call),
+        initiatorid=initiator.initiatorid,
+        initiatorname=initiator.initiatorname,
         executortype=conditions.executortype,
         target="" if not names else names[0] if len(names) == 1 else "*",
         executornames=encode(names).decode() if names and len(names) > 1 else None,
@@ -67,6 +78,7 @@ def enqueue(tx: Transaction, spec: FunctionSpec, call: Call) -> ProcessRow:
         mem=mem,
         parallelism=max(conditions.nodes, conditions.processes, conditions.processespernode),
         funcname=spec.funcname,
+        nodename=spec.nodename,
         label=spec.label,
         maxwaittime=spec.maxwaittime,
         maxexectime=spec.maxexectime,
@@ -81,17 +93,15 @@ def enqueue(tx: Transaction, spec: FunctionSpec, call: Call) -> ProcessRow:
         waitdeadline=tx.now + spec.maxwaittime * SECOND if spec.maxwaittime > 0 else 0,
         execdeadline=0,
         retries=0,
-        waitforparents=0,
-        processgraphid="",
+        waitforparents=waitforparents,
+        processgraphid=processgraphid,
         hasattributes=int(bool(env)),
         spec=encode(spec).decode(),
-        parents="[]",
-        children="[]",
-        input="[]",
+        input=input,
         out="[]",
         errors="[]",
     )
-    processes.insert(tx, row)
+    row = processes.insert(tx, row)
     for key, value in env.items():
         attributes.add(
             tx,
@@ -99,20 +109,13 @@ def enqueue(tx: Transaction, spec: FunctionSpec, call: Call) -> ProcessRow:
                 attributeid=attribute_id(row.processid, key, ENV),
                 targetid=row.processid,
                 targetcolonyname=row.colonyname,
+                targetprocessgraphid=processgraphid,
                 attributetype=ENV,
                 key=key,
                 value=value,
             ),
         )
     return row
-
-
-def _initiator(call: Call) -> str:
-    if call.executor is not None:
-        return call.executor.executorname
-    if call.user is not None:
-        return call.user.name
-    raise Internal("Could not derive InitiatorName")
 
 
 def _check_bounds(spec: FunctionSpec, conditions: Conditions) -> None:
@@ -176,6 +179,7 @@ def show(tx: Transaction, row: ProcessRow) -> Process:
             # `env` is the last object of a stored spec: only a list of channel names may follow it.
             head, _, tail = spec.rpartition(_NO_ENV)
             spec = f'{head}"env":{encode(env).decode()}{tail}'
+    parents, children = graphs.relatives(tx, row.seq) if row.processgraphid else ([], [])
     return Process(
         processid=row.processid,
         initiatorid=row.initiatorid,
@@ -193,8 +197,8 @@ def show(tx: Transaction, row: ProcessRow) -> Process:
         attributes=found,
         spec=msgspec.Raw(spec),
         waitforparents=bool(row.waitforparents),
-        parents=msgspec.Raw(row.parents),
-        children=msgspec.Raw(row.children),
+        parents=parents,
+        children=children,
         processgraphid=row.processgraphid,
         input=msgspec.Raw(row.input),
         out=msgspec.Raw(row.out),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from colonies_node.core.broker import access, attributes, executors, logs, members, processes, server, work
+from colonies_node.core.broker import access, attributes, executors, logs, members, processes, server, work, workflows
 from colonies_node.core.broker.access import Right
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import NotFound
@@ -195,6 +195,21 @@ ROWS: Final = (
          "get location"),
     _row("removelocationmsg", m.OfName, access.owner(colony_first=True), members.remove_location, W, "remove location"),
     # -- workflows
+    _row("submitworkflowspecmsg", m.SubmitWorkflowSpec, access.member(lambda x: x.spec.colonyname), workflows.submit, W,
+         "submit workkflow", mismatch="submit workflow", check=workflows.check_request, heavy=workflows.is_large),
+    _row("getprocessgraphmsg", m.OfProcessGraph, access.member_to_graph("Failed to get processgraph, graph is nil"),
+         workflows.get, S, "get processgraph"),
+    _row("getprocessgraphsmsg", m.GetProcessGraphs, access.member(), workflows.get_some, S, "get processgraphs"),
+    _row("removeprocessgraphmsg", m.OfProcessGraph,
+         access.member_to_graph("Failed to remove processgraph, graph is nil"), workflows.remove, B,
+         "remove processgraph"),
+    _row("removeallprocessgraphsmsg", m.RemoveAllProcessGraphs, access.owner(), workflows.remove_all, B,
+         "remove all processgraphs"),
+    _row("cancelprocessgraphmsg", m.OfProcessGraph,
+         access.member_to_graph("Failed to cancel processgraph, graph is nil"), workflows.cancel, B,
+         "cancel processgraph"),
+    _row("addchildmsg", m.AddChild, access.member(lambda x: x.spec.conditions.colonyname), workflows.add_child, W,
+         "add child to processgraph", check=workflows.check_child),
     # -- crons
     # -- generators
     # -- channels

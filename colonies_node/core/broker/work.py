@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from colonies_node.core import limits
+from colonies_node.core.broker import flow
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Denied, Internal
-from colonies_node.core.events import AssignmentsResumed, ProcessChanged, Waiter
+from colonies_node.core.events import AssignmentsResumed, Waiter
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.quantities import memory_bytes, millicores
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import PROCESS_MOVES, PROCESS_REFUSALS, ProcessState
-from colonies_node.core.store import executors, members, processes
+from colonies_node.core.store import executors, graphs, members, processes
 from colonies_node.core.store.executors import ExecutorRow
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.transaction import Transaction
@@ -39,31 +40,39 @@ def apply(tx: Transaction, message: m.AssignProcess, call: Call) -> Waiter:
 
 def assign(tx: Transaction, waiter: Waiter) -> ProcessRow | None:
     """Give the executor the process that is next for it, or None. Check in the same change that it is a member."""
-    seq = processes.next_for(tx, waiter)
-    if seq is None:
-        return None
-    process = processes.take(tx, seq, waiter.executorid)
-    tx.due(process.execdeadline)
-    tx.emit(ProcessChanged(process))
-    return process
+    while (seq := processes.next_for(tx, waiter)) is not None:
+        process = processes.take(tx, seq, waiter.executorid)
+        if process.processgraphid and not (process := _with_input(tx, process)).isassigned:
+            continue
+        tx.due(process.execdeadline)
+        flow.moved(tx, ProcessState.WAITING, process)
+        return process
+    return None
+
+
+def _with_input(tx: Transaction, process: ProcessRow) -> ProcessRow:
+    """The process with the outputs of its parents. It fails, assigned to nobody, if they are too large to hand out."""
+    parents, size = graphs.input_size(tx, process.seq)
+    if size > limits.MAX_INPUT:
+        errors = encode([f"The outputs of its {parents} parents are larger than {limits.MAX_INPUT >> 20} MiB"]).decode()
+        waiting = processes.give_back(tx, process)
+        failed = processes.finish(tx, waiting, ProcessState.FAILED, process.out, errors)
+        flow.moved(tx, ProcessState.WAITING, failed)
+        return failed
+    return processes.set_input(tx, process, graphs.input_of(tx, process.seq)) if parents else process
 
 
 def take_back(tx: Transaction, processid: str, executorid: str) -> None:
     """Return a process to the queue whose executor never got the answer (DEVIATIONS 26)."""
     process = processes.find(tx, processid)
     if process and process.state == ProcessState.RUNNING and process.assignedexecutorid == executorid:
-        _requeue(tx, processes.give_back(tx, process))
+        flow.moved(tx, ProcessState.RUNNING, processes.give_back(tx, process))
 
 
 def give_back_all(tx: Transaction, executor: ExecutorRow) -> None:
     """Return everything that this executor runs to the queue."""
     for process in processes.held_by(tx, executor.colonyname, executor.executorid):
-        _requeue(tx, processes.give_back(tx, process))
-
-
-def _requeue(tx: Transaction, process: ProcessRow) -> None:
-    tx.due(process.waitdeadline)
-    tx.emit(ProcessChanged(process))
+        flow.moved(tx, ProcessState.RUNNING, processes.give_back(tx, process))
 
 
 def resume(tx: Transaction, message: m.OfColony, call: Call) -> Done:
@@ -104,7 +113,7 @@ def close_successful(tx: Transaction, message: m.SetOutput, call: Call) -> Done:
             max(process.starttime - process.submissiontime, 0) / SECOND,
             max(closed.endtime - process.starttime, 0) / SECOND,
         )
-    tx.emit(ProcessChanged(closed))
+    flow.moved(tx, ProcessState.RUNNING, closed)
     return DONE
 
 
@@ -115,7 +124,7 @@ def close_failed(tx: Transaction, message: m.CloseFailed, call: Call) -> Done:
     state = _move(process, "fail")
     # Never null: the Python SDK cannot read a process without a list here.
     errors = _document(message.errors or [])
-    tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, errors)))
+    _finish(tx, process, state, errors)
     return DONE
 
 
@@ -126,25 +135,26 @@ def cancel(tx: Transaction, message: m.OfProcess, call: Call) -> Done:
         raise BadRequest(
             "Failed to cancel, cannot cancel a process part of a workflow, cancel the entire workflow instead"
         )
-    state = _move(process, "cancel")
-    tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, process.errors)))
+    _finish(tx, process, _move(process, "cancel"), process.errors)
     return DONE
 
 
 def expire_waiting(tx: Transaction, process: ProcessRow) -> None:
     """Nobody took the process in time."""
-    state = _move(process, "expire")
-    tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, WAITED_TOO_LONG)))
+    _finish(tx, process, _move(process, "expire"), WAITED_TOO_LONG)
 
 
 def expire_running(tx: Transaction, process: ProcessRow) -> None:
     """The process was not closed in time: somebody else tries, as often as `maxretries` allows (negative: for ever)."""
     if 0 <= process.maxretries <= process.retries:
-        state = _move(process, "expire")
-        tx.emit(ProcessChanged(processes.finish(tx, process, state, process.out, RAN_TOO_LONG)))
+        _finish(tx, process, _move(process, "expire"), RAN_TOO_LONG)
     else:
         _move(process, "requeue")
-        _requeue(tx, processes.retry(tx, process))
+        flow.moved(tx, ProcessState.RUNNING, processes.retry(tx, process))
+
+
+def _finish(tx: Transaction, process: ProcessRow, state: ProcessState, errors: str) -> None:
+    flow.moved(tx, ProcessState(process.state), processes.finish(tx, process, state, process.out, errors))
 
 
 def _require_assignee(process: ProcessRow, call: Call, outcome: str) -> None:

@@ -7,6 +7,7 @@ from colonies_node.core.model.executor import Allocations, Capabilities, Executo
 from colonies_node.core.model.members import Colony, Location, User
 from colonies_node.core.model.process import Attribute, FunctionSpec
 from colonies_node.core.model.wire import Int, Record, always, null
+from colonies_node.core.model.workflow import WorkflowSpec
 
 
 class Message(Record):
@@ -162,6 +163,32 @@ class ChangeServerId(Message):
 
 
 # -- workflows
+
+
+class SubmitWorkflowSpec(Message):
+    spec: WorkflowSpec | None = null()
+
+
+class OfProcessGraph(Message):
+    """A workflow by id."""
+
+    processgraphid: str = always(str)
+
+
+class GetProcessGraphs(OfColony):
+    count: Int = always(int)
+    state: Int = always(int)
+
+
+class RemoveAllProcessGraphs(OfColony):
+    state: Int = always(int)
+
+
+class AddChild(OfProcessGraph):
+    parentprocessid: str = always(str)
+    childprocessid: str = always(str)
+    spec: FunctionSpec | None = null()
+    insert: bool = always(bool)
 
 
 # -- crons

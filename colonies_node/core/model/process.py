@@ -120,8 +120,8 @@ class Process(Record):
     attributes: list[Attribute]
     spec: msgspec.Raw
     waitforparents: bool
-    parents: msgspec.Raw
-    children: msgspec.Raw
+    parents: list[str]
+    children: list[str]
     processgraphid: str
     input: msgspec.Raw = msgspec.field(name="in")
     out: msgspec.Raw

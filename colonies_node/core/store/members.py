@@ -6,7 +6,7 @@ from colonies_node.core.model.members import Colony, Location, User
 from colonies_node.core.store.transaction import Transaction
 
 # What a colony owns, in the order in which it goes.
-_OWNED = ("users", "executors", "functions", "locations", "processes", "logs")
+_OWNED = ("users", "executors", "functions", "locations", "processes", "processgraphs", "logs")
 
 
 def server_id(tx: Transaction) -> str | None:
@@ -47,10 +47,8 @@ def set_colony_id(tx: Transaction, name: str, colonyid: str) -> None:
 
 def remove_colony(tx: Transaction, name: str) -> None:
     """Forget the colony and all that it owns."""
-    tx.run(
-        "delete from attributes where targetid in (select processid from processes where colonyname = ?)",
-        (name,),
-    )
+    tx.run("delete from attributes where targetid in (select processid from processes where colonyname = ?)", (name,))
+    tx.run("delete from edges where child in (select seq from processes where colonyname = ?)", (name,))
     for table in _OWNED:
         tx.run(f"delete from {table} where colonyname = ?", (name,))
     tx.run("delete from colonies where name = ?", (name,))

@@ -18,6 +18,7 @@ class ProcessRow(msgspec.Struct, frozen=True):
     """A row of `processes`, in the order of COLUMNS. Instants are Unix nanoseconds, cpu millicores, mem bytes.
 
     The columns before `state` come from the spec; `locationname` is in lower case, since places match in any case.
+    `waitforparents` counts the parents that have not succeeded: nobody gets the process before it is 0.
     """
 
     seq: int
@@ -33,6 +34,7 @@ class ProcessRow(msgspec.Struct, frozen=True):
     mem: int
     parallelism: int
     funcname: str
+    nodename: str
     label: str
     maxwaittime: int
     maxexectime: int
@@ -51,8 +53,6 @@ class ProcessRow(msgspec.Struct, frozen=True):
     processgraphid: str
     hasattributes: int
     spec: str
-    parents: str
-    children: str
     input: str
     out: str
     errors: str
@@ -66,7 +66,7 @@ class ProcessRow(msgspec.Struct, frozen=True):
 FIELDS: Final = ProcessRow.__struct_fields__
 COLUMNS: Final = ", ".join(FIELDS)
 
-_INSERT = f"insert into processes ({', '.join(FIELDS[1:])}) values ({', '.join('?' * (len(FIELDS) - 1))})"
+_INSERT = f"insert into processes ({', '.join(FIELDS[1:])}) values ({', '.join('?' * (len(FIELDS) - 1))}) returning seq"
 _FIND = f"select {COLUMNS} from processes where processid = ?"
 
 _NEXT_IN_LINE = """
@@ -89,6 +89,7 @@ _TAKE = f"""
     where seq = :seq returning {COLUMNS}
 """
 _CLOSE = f"update processes set state = ?, endtime = ?, out = ?, errors = ? where seq = ? returning {COLUMNS}"
+_SET_INPUT = f"update processes set input = ? where seq = ? returning {COLUMNS}"
 _SET_OUTPUT = "update processes set out = ? where seq = ?"
 _MARK_ATTRIBUTES = "update processes set hasattributes = 1 where processid = ? and hasattributes = 0"
 _RETRY = f"""
@@ -171,9 +172,11 @@ _COUNT_SERVER = "select state, count(*) from processes group by state"
 _UNLIMITED: Final = (1 << 63) - 1
 
 
-def insert(tx: Transaction, row: ProcessRow) -> None:
-    """Store a new process; its `seq` is given by the store."""
-    tx.run(_INSERT, msgspec.structs.astuple(row)[1:])
+def insert(tx: Transaction, row: ProcessRow) -> ProcessRow:
+    """Store a new process; the row with the `seq` that the store gave it."""
+    given = tx.one(_INSERT, msgspec.structs.astuple(row)[1:])
+    assert given is not None, "an insert returns its row"
+    return msgspec.structs.replace(row, seq=given[0])
 
 
 def find(tx: Transaction, processid: str) -> ProcessRow | None:
@@ -207,6 +210,11 @@ def take(tx: Transaction, seq: int, executorid: str) -> ProcessRow:
 def finish(tx: Transaction, process: ProcessRow, state: ProcessState, out: str, errors: str) -> ProcessRow:
     """Bring the process to its end."""
     return _must(tx.one(_CLOSE, (int(state), tx.now, out, errors, process.seq)))
+
+
+def set_input(tx: Transaction, process: ProcessRow, document: str) -> ProcessRow:
+    """What the process gets from its parents."""
+    return _must(tx.one(_SET_INPUT, (document, process.seq)))
 
 
 def set_output(tx: Transaction, process: ProcessRow, out: str) -> None:
