@@ -17,12 +17,13 @@ import latency
 import machine
 import table
 import throughput
+import workflows
 from figures import Figure
 from load import BenchFailed
 from stage import FULL, QUICK, ROOT, Stage, say
 
 FIGURES: dict[str, Figure] = {
-    figure.key: figure for area in (throughput, latency, footprint) for figure in area.FIGURES
+    figure.key: figure for area in (throughput, latency, workflows, footprint) for figure in area.FIGURES
 }
 LIMIT = 150  # seconds that one figure may take
 

@@ -60,6 +60,11 @@ def process_in(reply: bytes) -> str:
     return named.processid
 
 
+def payload_of(reply: bytes) -> object:
+    """What a reply carries."""
+    return msgspec.json.decode(b64decode(_envelopes.decode(reply).payload))
+
+
 def processes_in(reply: bytes) -> int:
     """How many processes a reply lists."""
     return len(msgspec.json.decode(b64decode(_envelopes.decode(reply).payload), type=list[Named]))

@@ -18,6 +18,7 @@ BENCH = Path(__file__).resolve().parents[2] / "packaging" / "bench"
 
 KEYS = [
     *("submit", "assign_close", "assign_close_backlog_ratio", "list_100", "submit_to_assigned_ms"),
+    *("workflow_diamond", "fanout_cost", "member_cost"),
     *("idle_cpu_percent", "rss_idle_mb", "rss_100k_mb", "start_s", "help_s", "pyz_mb", "bytes_per_process"),
 ]
 
@@ -29,11 +30,19 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_quick_run_gives_a_number_for_each_key_asked_for_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    ran = bench("--quick", "--json", "--only", "submit,assign_close,list_100", "--data", str(tmp_path))
+    ran = bench(
+        "--quick",
+        "--json",
+        "--only",
+        "submit,assign_close,list_100,workflow_diamond,fanout_cost,member_cost",
+        "--data",
+        str(tmp_path),
+    )
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
     facts = result.pop("machine")
-    assert list(result) == ["submit", "assign_close", "list_100"]
+    keys = "submit assign_close list_100 workflow_diamond fanout_cost member_cost"
+    assert list(result) == keys.split()
     assert all(value > 0 for value in result.values())
     assert facts["echo_per_s"] > 0
     assert facts["quick"] == 1
