@@ -233,6 +233,16 @@ def test_a_requeue_leaves_the_graph_running(colony: Colony) -> None:
     assert graph(colony, processgraphid)["state"] == SUCCESS
 
 
+def test_members_that_expire_together_fail_once(colony: Colony) -> None:
+    processgraphid, ids = submit(colony, DIAMOND, maxwaittime=5)
+    colony.now += 6 * 10**9
+    colony.fire()
+    told = [event.process.processid for event in colony.events if isinstance(event, ProcessChanged)]
+    assert sorted(told) == sorted(ids.values())
+    assert graph(colony, processgraphid)["state"] == FAILED
+    assert colony.rows("select waiting, failed from processgraphs") == [(0, 4)]
+
+
 def test_nobody_else_sees_or_touches_a_workflow(colony: Colony) -> None:
     processgraphid, _ = submit(colony, DIAMOND)
     for msgtype in ("getprocessgraphmsg", "cancelprocessgraphmsg", "removeprocessgraphmsg"):

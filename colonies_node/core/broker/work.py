@@ -141,16 +141,28 @@ def cancel(tx: Transaction, message: m.OfProcess, call: Call) -> Done:
 
 def expire_waiting(tx: Transaction, process: ProcessRow) -> None:
     """Nobody took the process in time."""
+    if _is_past(tx, process):
+        return
     _finish(tx, process, _move(process, "expire"), WAITED_TOO_LONG)
 
 
 def expire_running(tx: Transaction, process: ProcessRow) -> None:
     """The process was not closed in time: somebody else tries, as often as `maxretries` allows (negative: for ever)."""
+    if _is_past(tx, process):
+        return
     if 0 <= process.maxretries <= process.retries:
         _finish(tx, process, _move(process, "expire"), RAN_TOO_LONG)
     else:
         _move(process, "requeue")
         flow.moved(tx, ProcessState.RUNNING, processes.retry(tx, process))
+
+
+def _is_past(tx: Transaction, process: ProcessRow) -> bool:
+    """Whether the process has moved on since it was read: one that expires fails the rest of its workflow."""
+    if not process.processgraphid:
+        return False
+    present = processes.find(tx, process.processid)
+    return present is None or present.state != process.state
 
 
 def _finish(tx: Transaction, process: ProcessRow, state: ProcessState, errors: str) -> None:
