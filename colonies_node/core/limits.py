@@ -53,6 +53,15 @@ MAX_WORKFLOW: Final = 20_000
 MAX_INPUT: Final = 32 << 20
 """Characters that a process gets from its parents; what is larger belongs into files."""
 
+MAX_PATH: Final = 4_096
+"""Characters of a label, a file's name or a part of its reference: as long as a path of Linux."""
+
+MAX_REVISIONS: Final = 10_000
+"""Revisions of a file in one reply, the latest."""
+
+MAX_SNAPSHOT: Final = 100_000
+"""Files in one snapshot: its ids fill 7 MB."""
+
 MAX_SECONDS: Final = 100 * 366 * 86_400
 """Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
 

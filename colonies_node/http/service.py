@@ -94,7 +94,7 @@ class Service:
             reply = row.run(tx, message, call)
             if reply is DONE:
                 return b"{}"
-            return b"null" if reply == [] else encode(reply)
+            return row.empty if reply == [] else encode(reply)
 
         heavy = row.heavy is not None and row.heavy(message)
         try:

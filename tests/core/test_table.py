@@ -60,6 +60,16 @@ PHRASES = {
     "getlocationsmsg": "get locations",
     "getlocationmsg": "get location",
     "removelocationmsg": "remove location",
+    "addfilemsg": "add log",
+    "getfilemsg": "add log",
+    "getfilesmsg": "get files",
+    "getfilelabelsmsg": "get files",
+    "removefilemsg": "remove file",
+    "createsnapshotmsg": "create snapshot",
+    "getsnapshotmsg": "get snapshot",
+    "getsnapshotsmsg": "get snapshots",
+    "removesnapshotmsg": "remove snapshot",
+    "removeallsnapshotmsg": "remove snapshot",
     "submitworkflowspecmsg": "submit workkflow",
     "getprocessgraphmsg": "get processgraph",
     "getprocessgraphsmsg": "get processgraphs",
@@ -79,6 +89,8 @@ OTHER_PHRASES = {
     "getstatisticsmsg": "get server version",
     "changeuseridmsg": "change user Id",
     "submitworkflowspecmsg": "submit workflow",
+    "addfilemsg": "add file",
+    "getfilemsg": "get file",
 }
 """What it says instead of a msgtype that is not the envelope's payloadtype."""
 

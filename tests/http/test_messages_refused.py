@@ -82,6 +82,16 @@ RIGHTS = {
     "getlocationsmsg": ANY_MEMBER,
     "getlocationmsg": ANY_MEMBER,
     "removelocationmsg": COLONY_OWNER,
+    "addfilemsg": MEMBER,
+    "getfilemsg": MEMBER,
+    "getfilesmsg": MEMBER,
+    "getfilelabelsmsg": MEMBER,
+    "removefilemsg": MEMBER,
+    "createsnapshotmsg": MEMBER,
+    "getsnapshotmsg": MEMBER,
+    "getsnapshotsmsg": MEMBER,
+    "removesnapshotmsg": MEMBER,
+    "removeallsnapshotmsg": MEMBER,
     "submitworkflowspecmsg": MEMBER,
     "getprocessgraphmsg": MEMBER,
     "getprocessgraphsmsg": MEMBER,
@@ -119,6 +129,7 @@ class Town:
         noted = await call(ANN, "addattributemsg", attribute=attribute)
         self._write_requests(running["processid"], waiting["processid"], function["functionid"], noted["attributeid"])
         await self._build_workflow()
+        await self._build_files()
         return self
 
     async def _build_workflow(self) -> None:
@@ -134,6 +145,22 @@ class Town:
             "removeallprocessgraphsmsg": lab | {"state": -1},
             "cancelprocessgraphmsg": graph,
             "addchildmsg": graph | {"parentprocessid": "0" * 64, "spec": node},
+        }
+
+    async def _build_files(self) -> None:
+        lab = {"colonyname": "lab"}
+        file = {"file": lab | {"label": "/a", "name": "f", "size": 1}}
+        fileid = (await self.node.call(ALICE, "addfilemsg", **file))["fileid"]
+        await self.node.call(ALICE, "createsnapshotmsg", colonyname="lab", label="/a", name="s")
+        self.requests |= {
+            "addfilemsg": file,
+            "getfilemsg": lab | {"fileid": fileid},
+            "getfilesmsg": lab | {"label": "/a"},
+            "getfilelabelsmsg": lab,
+            "removefilemsg": lab | {"fileid": fileid},
+            "createsnapshotmsg": lab | {"label": "/a", "name": "t"},
+            "getsnapshotmsg": lab | {"name": "s"},
+            "removesnapshotmsg": lab | {"name": "s"},
         }
 
     def _write_requests(self, running: str, waiting: str, function: str, attribute: str) -> None:
@@ -316,6 +343,7 @@ NOTHING = {
     "getlogsmsg": (ALICE, 500, "Failed to get logs, process does not exist"),
     "getattributemsg": (ALICE, 400, "Attribute does not exists"),
     "submitworkflowspecmsg": (ALICE, 400, "Failed to submit workflow, msg.WorkflowSpec is nil"),
+    "addfilemsg": (ALICE, 400, "Failed to add file, msg.File is nil"),
     "getprocessgraphmsg": (ALICE, 500, "Failed to get processgraph, graph is nil"),
     "removeprocessgraphmsg": (ALICE, 500, "Failed to remove processgraph, graph is nil"),
     "cancelprocessgraphmsg": (ALICE, 500, "Failed to cancel processgraph, graph is nil"),

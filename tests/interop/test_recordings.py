@@ -31,6 +31,7 @@ NOT_RECORDED = {
     "getuserbyidmsg": "neither recorded client sends it",
     "removelocationmsg": "the recorded run kept its location",
     "reportallocationmsg": "neither recorded client sends it",
+    "removeallsnapshotmsg": "neither recorded client sends it",
     "updateexecutormsg": "neither recorded client sends it",
     "versionmsg": "neither recorded client sends it",
 }
@@ -58,7 +59,7 @@ class Stage:
         self.executor = f"{prefix}exec{suffix}"
         self.type = f"{prefix}type{suffix}"
         self.user = f"user{suffix}"
-        self.processid = self.attributeid = self.functionid = self.processgraphid = ""
+        self.processid = self.attributeid = self.functionid = self.processgraphid = self.fileid = ""
 
     def records(self) -> list[Any]:
         """The recorded reply as a list."""
@@ -187,6 +188,24 @@ class Stage:
         await self.node.call(EXECUTOR, "assignprocessmsg", colonyname=self.colony, timeout=-1)
         await self.node.call(EXECUTOR, "closesuccessfulmsg", processid=child, out=[])
 
+    async def filed(self) -> None:
+        """A file has two revisions: the recorded one is the later, where one is recorded."""
+        await self.approved()
+        file = {"label": f"/in{self.colony[2:]}", "name": "data.txt", "size": 1}
+        later = next((record for record in self.records() if "checksum" in record), {})
+        later = later | {"ref": {"s3object": {"object": later["s3filename"]}}} if "s3filename" in later else later
+        for record in (file, file | later):
+            record = record | {"colonyname": self.colony, "fileid": "", "added": None}
+            record.pop("s3filename", None)
+            self.fileid = (await self.node.call(EXECUTOR, "addfilemsg", file=record))["fileid"]
+
+    async def snapped(self) -> None:
+        """There is a snapshot of the file's label."""
+        await self.filed()
+        names = {"name": f"snap{self.colony.removeprefix('cli')[-12:]}", "label": f"/in{self.colony[2:]}"}
+        names["name"] = next((record["name"] for record in self.records() if "snapshotid" in record), names["name"])
+        await self.node.call(EXECUTOR, "createsnapshotmsg", colonyname=self.colony, **names)
+
     def translated(self, value: Any, name: str = "") -> Any:
         """The recorded request with the ids of this node."""
         if isinstance(value, dict):
@@ -198,6 +217,7 @@ class Stage:
             "processgraphid": self.processgraphid,
             "attributeid": self.attributeid,
             "functionid": self.functionid,
+            "fileid": self.fileid,
             "colonyid": Party("somebody new").id,
             "userid": Party("somebody new").id,
             "executorid": EXECUTOR.id,
@@ -280,6 +300,15 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "searchlogsmsg": [("executor", Stage.logged)],
     "setoutputmsg": [("executor", ASSIGNED)],
     "submitfuncspecmsg": [("executor", APPROVED)] * 6,
+    "addfilemsg": [("executor", APPROVED)] * 2,
+    "createsnapshotmsg": [("executor", Stage.filed)],
+    "getfilelabelsmsg": [("executor", Stage.filed), ("executor", APPROVED)],
+    "getfilemsg": [("executor", Stage.filed)] * 3,
+    "getfilesmsg": [("executor", Stage.filed), ("executor", APPROVED)],
+    "getsnapshotmsg": [("executor", Stage.snapped)],
+    "getsnapshotsmsg": [("executor", Stage.snapped)],
+    "removefilemsg": [("executor", Stage.filed)] * 2,
+    "removesnapshotmsg": [("executor", Stage.snapped)],
     "addchildmsg": [("executor", Stage.halfway)],
     "cancelprocessgraphmsg": [("executor", Stage.linked)],
     "getprocessgraphmsg": [("executor", Stage.linked), ("executor", APPROVED)],
@@ -289,7 +318,17 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "submitworkflowspecmsg": [("executor", APPROVED)] * 2,
 }
 
-VARIES = {"prioritytime", "timestamp", "port", "peerport", "relayport", "apiport", "buildversion", "buildtime"}
+VARIES = {
+    "prioritytime",
+    "sequencenr",
+    "timestamp",
+    "port",
+    "peerport",
+    "relayport",
+    "apiport",
+    "buildversion",
+    "buildtime",
+}
 """Fields whose value is this moment's or this server's; their type counts. So do all counters of statistics."""
 
 DIFFERS = {

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from colonies_node.core.broker import access, attributes, executors, logs, members, processes, server, work, workflows
+from colonies_node.core.broker import (
+    access,
+    attributes,
+    executors,
+    files,
+    logs,
+    members,
+    processes,
+    server,
+    snapshots,
+    work,
+    workflows,
+)
 from colonies_node.core.broker.access import Right
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import NotFound
@@ -58,6 +70,8 @@ class Row:
     """Whether the request needs a signature."""
     lenient: bool = False
     """Whether the payload is not looked at."""
+    empty: bytes = b"null"
+    """What an empty list is on the wire."""
     heavy: Callable[[Any], bool] | None = None
     """Whether this message makes a READ a SCAN (a filter that no index serves), or a WRITE a BULK."""
 
@@ -214,7 +228,18 @@ ROWS: Final = (
     # -- generators
     # -- channels
     # -- files
+    _row("addfilemsg", m.AddFile, access.member(lambda x: x.file.colonyname), files.add, W, "add log",
+         mismatch="add file", check=files.check_file),
+    _row("getfilemsg", m.GetFile, access.member(), files.get, R, "add log", mismatch="get file"),
+    _row("getfilesmsg", m.GetFiles, access.member(), files.get_latest, S, "get files", empty=b"[]"),
+    _row("getfilelabelsmsg", m.GetFileLabels, access.member(), files.get_labels, S, "get files"),
+    _row("removefilemsg", m.RemoveFile, access.member(), files.remove, W, "remove file"),
     # -- snapshots
+    _row("createsnapshotmsg", m.CreateSnapshot, access.member(), snapshots.create, B, "create snapshot"),
+    _row("getsnapshotmsg", m.OfSnapshot, access.member(), snapshots.get, R, "get snapshot"),
+    _row("getsnapshotsmsg", m.OfColony, access.member(), snapshots.get_all, S, "get snapshots"),
+    _row("removesnapshotmsg", m.OfSnapshot, access.member(), snapshots.remove, W, "remove snapshot"),
+    _row("removeallsnapshotmsg", m.OfColony, access.member(), snapshots.remove_all, W, "remove snapshot"),
     # -- blueprints
 )
 # fmt: on

@@ -4,6 +4,7 @@ decodes."""
 from __future__ import annotations
 
 from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function
+from colonies_node.core.model.file import File
 from colonies_node.core.model.members import Colony, Location, User
 from colonies_node.core.model.process import Attribute, FunctionSpec
 from colonies_node.core.model.wire import Int, Record, always, null
@@ -201,6 +202,44 @@ class AddChild(OfProcessGraph):
 
 
 # -- files and snapshots
+
+
+class AddFile(Message):
+    file: File | None = null()
+
+
+class GetFile(OfColony):
+    fileid: str = always(str)
+    label: str = always(str)
+    name: str = always(str)
+    latest: bool = always(bool)
+
+
+class GetFiles(OfColony):
+    label: str = always(str)
+
+
+class GetFileLabels(OfColony):
+    name: str = always(str)
+    exact: bool = always(bool)
+
+
+class RemoveFile(OfColony):
+    fileid: str = always(str)
+    label: str = always(str)
+    name: str = always(str)
+
+
+class CreateSnapshot(OfColony):
+    label: str = always(str)
+    name: str = always(str)
+
+
+class OfSnapshot(OfColony):
+    """A snapshot by id or name."""
+
+    snapshotid: str = always(str)
+    name: str = always(str)
 
 
 # -- blueprints

@@ -192,6 +192,28 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     -- channels
 
     -- files and snapshots
+    create table files (
+        seq integer primary key autoincrement,
+        fileid text not null unique,
+        colonyname text not null,
+        label text not null,
+        name text not null,
+        size integer not null,
+        checksum text not null,
+        checksumalg text not null,
+        ref text not null,
+        added integer not null
+    );
+    create index files_by_name on files (colonyname, label, name, seq);
+    create table snapshots (
+        colonyname text not null,
+        name text not null,
+        snapshotid text not null unique,
+        label text not null,
+        fileids text not null,
+        added integer not null,
+        primary key (colonyname, name)
+    );
 
     -- blueprints
     """,
