@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -78,7 +79,15 @@ def _rules(settings: Settings, port: int | None = None) -> Rules:
         host=settings.host,
         port=port or settings.port,
         tls=settings.tls_cert is not None,
+        zone=local_zone(),
     )
+
+
+def local_zone() -> str:
+    """The zone that cron expressions mean: `TZ` if it names one, else the machine's, else UTC."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    machine = os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
+    return next((zone for zone in (named, machine) if zone in zoneinfo.available_timezones()), "UTC")
 
 
 def _url(settings: Settings, port: int) -> str:

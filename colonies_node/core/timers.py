@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from colonies_node.core.broker import crons as planned
 from colonies_node.core.broker import executors as staff
 from colonies_node.core.broker import work
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.store import executors, processes, retention
+from colonies_node.core.store import crons, executors, processes, retention
 from colonies_node.core.store.transaction import Transaction
 
 BATCH = 500
 """Deadlines handled in one change; more are due at once and follow in the next, so that callers get their turn
 between."""
+
+
+CRONS = 50
+"""Crons started in one change: each may store a whole workflow."""
 
 
 @dataclass(slots=True)
@@ -29,11 +34,13 @@ class Sweeps:
     started: int
     executors: int = field(default=0)
     retention: int = field(default=0)
+    crons: bool = field(default=False)
+    """Whether the crons were looked at since the start."""
 
 
 def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
     """The next instant (Unix nanoseconds) at which `fire` has something to do; 0 for never."""
-    instants = [processes.next_due(tx), _sweep_due(tx, rules, sweeps, heard)]
+    instants = [processes.next_due(tx), _cron_due(tx, sweeps), _sweep_due(tx, rules, sweeps, heard)]
     if rules.retention_policy:
         instants.append(_retention_due(rules, sweeps))
     return min((instant for instant in instants if instant), default=0)
@@ -41,6 +48,11 @@ def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, 
 
 def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
     """Do what is due at `tx.now`; the next instant, as next_due. `heard` are signs of life not stored yet."""
+    if not sweeps.crons:
+        planned.started(tx, rules.zone)
+        sweeps.crons = True
+    for cron in crons.due(tx, CRONS):
+        planned.fire(tx, cron, rules.zone)
     for process in processes.due_to_run(tx, BATCH):
         work.expire_waiting(tx, process)
     overdue = processes.due_to_finish(tx, BATCH)
@@ -58,12 +70,13 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
     return next_due(tx, rules, sweeps, heard)
 
 
-def clock_stepped(tx: Transaction, sweeps: Sweeps, step: int) -> None:
+def clock_stepped(tx: Transaction, rules: Rules, sweeps: Sweeps, step: int) -> None:
     """The wall clock was set by `step` nanoseconds: what was promised before counts from the new time on.
 
     A machine without a battery clock starts in 1970 and learns the time later; that must not fail what waits.
     """
     processes.move_deadlines(tx, step)
+    planned.clock_stepped(tx, step, rules.zone)
     executors.not_heard_in_future(tx)
     sweeps.started = tx.now
     sweeps.executors = min(sweeps.executors, tx.now)
@@ -72,6 +85,11 @@ def clock_stepped(tx: Transaction, sweeps: Sweeps, step: int) -> None:
 
 def _retention_due(rules: Rules, sweeps: Sweeps) -> int:
     return sweeps.retention + min(rules.retention_policy, rules.cleanup_interval) * SECOND
+
+
+def _cron_due(tx: Transaction, sweeps: Sweeps) -> int:
+    instant = crons.next_due(tx)
+    return instant if sweeps.crons else instant and tx.now
 
 
 def _sweep_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:

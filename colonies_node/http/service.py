@@ -163,6 +163,6 @@ class Service:
         log.warning("the clock was set by %.0f s: deadlines are moved along", step / SECOND)
         now = self.clock()
         self.heard = {key: min(at, now) for key, at in self.heard.items()}
-        change = functools.partial(timers.clock_stepped, sweeps=self._sweeps, step=step)
+        change = functools.partial(timers.clock_stepped, rules=self.rules, sweeps=self._sweeps, step=step)
         await self.write(change)
         return self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard))

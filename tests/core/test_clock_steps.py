@@ -30,7 +30,7 @@ def step(colony: Colony, seconds: int) -> None:
     """Set the clock, and let the node notice a little later, as its alarm does."""
     colony.now += (seconds + 30) * SECOND
     colony.heard = {key: min(at, colony.now) for key, at in colony.heard.items()}
-    colony.commit(lambda tx: timers.clock_stepped(tx, colony.sweeps, seconds * SECOND))
+    colony.commit(lambda tx: timers.clock_stepped(tx, colony.rules, colony.sweeps, seconds * SECOND))
     colony.fire()
 
 
@@ -53,7 +53,7 @@ def test_a_deadline_set_after_the_step_stays(colony: Colony) -> None:
     waits = colony.submit(maxwaittime=600)
     deadline = colony.process(waits)["waitdeadline"]
     colony.now += 30 * SECOND
-    colony.commit(lambda tx: timers.clock_stepped(tx, colony.sweeps, YEARS * SECOND))
+    colony.commit(lambda tx: timers.clock_stepped(tx, colony.rules, colony.sweeps, YEARS * SECOND))
     assert colony.process(waits)["waitdeadline"] == deadline
 
 

@@ -82,6 +82,11 @@ RIGHTS = {
     "getlocationsmsg": ANY_MEMBER,
     "getlocationmsg": ANY_MEMBER,
     "removelocationmsg": COLONY_OWNER,
+    "addcronmsg": MEMBER,
+    "getcronmsg": MEMBER,
+    "getcronsmsg": MEMBER,
+    "runcronmsg": MEMBER,
+    "removecronmsg": MEMBER,
     "addfilemsg": MEMBER,
     "getfilemsg": MEMBER,
     "getfilesmsg": MEMBER,
@@ -130,6 +135,7 @@ class Town:
         self._write_requests(running["processid"], waiting["processid"], function["functionid"], noted["attributeid"])
         await self._build_workflow()
         await self._build_files()
+        await self._build_cron()
         return self
 
     async def _build_workflow(self) -> None:
@@ -162,6 +168,13 @@ class Town:
             "getsnapshotmsg": lab | {"name": "s"},
             "removesnapshotmsg": lab | {"name": "s"},
         }
+
+    async def _build_cron(self) -> None:
+        lab = {"colonyname": "lab"}
+        cron = lab | {"name": "c", "interval": 3600, "workflowspec": json.dumps(lab | {"functionspecs": []})}
+        cronid = {"cronid": (await self.node.call(ALICE, "addcronmsg", cron=cron))["cronid"]}
+        self.requests |= dict.fromkeys(("getcronmsg", "runcronmsg", "removecronmsg"), cronid)
+        self.requests |= {"addcronmsg": {"cron": cron | {"name": "d"}}, "getcronsmsg": lab | {"count": 10}}
 
     def _write_requests(self, running: str, waiting: str, function: str, attribute: str) -> None:
         lab = {"colonyname": "lab"}
@@ -343,6 +356,10 @@ NOTHING = {
     "getlogsmsg": (ALICE, 500, "Failed to get logs, process does not exist"),
     "getattributemsg": (ALICE, 400, "Attribute does not exists"),
     "submitworkflowspecmsg": (ALICE, 400, "Failed to submit workflow, msg.WorkflowSpec is nil"),
+    "addcronmsg": (ALICE, 400, "Failed to add cron, msg.Cron is nil"),
+    "getcronmsg": (ALICE, 500, "Failed to get cron, cron is nil"),
+    "runcronmsg": (ALICE, 400, "cron not found"),
+    "removecronmsg": (ALICE, 500, "Failed to remove cron, cron is nil"),
     "addfilemsg": (ALICE, 400, "Failed to add file, msg.File is nil"),
     "getprocessgraphmsg": (ALICE, 500, "Failed to get processgraph, graph is nil"),
     "removeprocessgraphmsg": (ALICE, 500, "Failed to remove processgraph, graph is nil"),

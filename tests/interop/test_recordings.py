@@ -59,7 +59,7 @@ class Stage:
         self.executor = f"{prefix}exec{suffix}"
         self.type = f"{prefix}type{suffix}"
         self.user = f"user{suffix}"
-        self.processid = self.attributeid = self.functionid = self.processgraphid = self.fileid = ""
+        self.processid = self.attributeid = self.functionid = self.processgraphid = self.fileid = self.cronid = ""
 
     def records(self) -> list[Any]:
         """The recorded reply as a list."""
@@ -206,6 +206,16 @@ class Stage:
         names["name"] = next((record["name"] for record in self.records() if "snapshotid" in record), names["name"])
         await self.node.call(EXECUTOR, "createsnapshotmsg", colonyname=self.colony, **names)
 
+    async def planned(self) -> None:
+        """The cron of the reply is there, or some cron."""
+        await self.approved()
+        node = {"nodename": "a", "funcname": "f", "conditions": {"executortype": self.type}}
+        spec = json.dumps({"colonyname": self.colony, "functionspecs": [node]})
+        cron = {"name": "c", "colonyname": self.colony, "interval": 3600, "workflowspec": spec}
+        for record in (record for record in self.records() if "cronid" in record):
+            cron = record | {"nextrun": "", "lastrun": ""}
+        self.cronid = (await self.node.call(EXECUTOR, "addcronmsg", cron=cron))["cronid"]
+
     def translated(self, value: Any, name: str = "") -> Any:
         """The recorded request with the ids of this node."""
         if isinstance(value, dict):
@@ -218,6 +228,7 @@ class Stage:
             "attributeid": self.attributeid,
             "functionid": self.functionid,
             "fileid": self.fileid,
+            "cronid": self.cronid,
             "colonyid": Party("somebody new").id,
             "userid": Party("somebody new").id,
             "executorid": EXECUTOR.id,
@@ -300,6 +311,11 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "searchlogsmsg": [("executor", Stage.logged)],
     "setoutputmsg": [("executor", ASSIGNED)],
     "submitfuncspecmsg": [("executor", APPROVED)] * 6,
+    "addcronmsg": [("executor", APPROVED)] * 2,
+    "getcronmsg": [("executor", Stage.planned), ("executor", APPROVED)],
+    "getcronsmsg": [("executor", Stage.planned)],
+    "removecronmsg": [("executor", Stage.planned)],
+    "runcronmsg": [("executor", Stage.planned)],
     "addfilemsg": [("executor", APPROVED)] * 2,
     "createsnapshotmsg": [("executor", Stage.filed)],
     "getfilelabelsmsg": [("executor", Stage.filed), ("executor", APPROVED)],
@@ -336,6 +352,9 @@ DIFFERS = {
     ("getattributemsg", "state"): "core.md 3.1: an attribute mirrors the state of its process, the recorded one lags",
     ("getprocessmsg", "attributes.state"): "core.md 3.1: as above",
     ("getexecutorbyidmsg", "lastheardfromtime"): "DEVIATIONS 12: heard is known to more than assign",
+    ("getcronmsg", "nextrun"): "it is known at once: no checker has to come by first",
+    ("getcronsmsg", "nextrun"): "as above",
+    ("runcronmsg", "nextrun"): "as above",
     ("getclustermsg", "host"): "an address of this server",
     ("getclustermsg", "name"): "the name of this server",
 }

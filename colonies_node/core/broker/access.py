@@ -14,7 +14,7 @@ from typing import Any
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound, Rejected
 from colonies_node.core.states import ExecutorState
-from colonies_node.core.store import executors, graphs, members, processes
+from colonies_node.core.store import crons, executors, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
 
 Check = Callable[[Transaction, Any, Call], None]
@@ -123,6 +123,19 @@ def member_to_graph(missing: str) -> Right:
             raise Internal(missing)
         call.about = graph
         require_member(tx, call, graph.colonyname)
+
+    return Right("member", check)
+
+
+def member_to_cron(missing: str, error: type[Rejected] = Internal) -> Right:
+    """Members of the colony of the cron that the request names."""
+
+    def check(tx: Transaction, message: Any, call: Call) -> None:
+        cron = crons.find(tx, message.cronid)
+        if cron is None:
+            raise error(missing)
+        call.about = cron
+        require_member(tx, call, cron.colonyname)
 
     return Right("member", check)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from colonies_node.core.errors import Internal
 from colonies_node.core.model.members import User
+from colonies_node.core.store.crons import CronRow
 from colonies_node.core.store.executors import ExecutorRow
 from colonies_node.core.store.graphs import GraphRow
 from colonies_node.core.store.processes import ProcessRow
@@ -27,6 +28,8 @@ class Rules:
     host: str = "0.0.0.0"
     port: int = 50080
     tls: bool = False
+    zone: str = "UTC"
+    """Whose time cron expressions mean that name no zone."""
 
 
 class Initiator(NamedTuple):
@@ -50,7 +53,7 @@ class Call:
     """The calling executor, when a member check let it in."""
     user: User | None = None
     """The calling user, when a member check found one."""
-    about: ProcessRow | ExecutorRow | GraphRow | None = None
+    about: ProcessRow | ExecutorRow | GraphRow | CronRow | None = None
     """What the request names, when the access check had to look it up."""
 
     def initiator(self) -> Initiator:
@@ -73,6 +76,13 @@ class Call:
         """The workflow that the request is about."""
         if not isinstance(self.about, GraphRow):
             raise Internal("the request names no workflow")
+        return self.about
+
+    @property
+    def cron(self) -> CronRow:
+        """The cron that the request is about."""
+        if not isinstance(self.about, CronRow):
+            raise Internal("the request names no cron")
         return self.about
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 from colonies_node.core.events import ProcessChanged
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import ProcessState, graph_state
-from colonies_node.core.store import graphs
+from colonies_node.core.store import crons, graphs
 from colonies_node.core.store.graphs import GraphRow
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.transaction import Transaction
@@ -50,6 +50,7 @@ def told(tx: Transaction, process: ProcessRow) -> None:
 def forget(tx: Transaction, processgraphid: str) -> None:
     """Remove a workflow with all that belongs to it."""
     graphs.remove(tx, processgraphid)
+    _release_crons(tx, processgraphid)
 
 
 def resolve(tx: Transaction, graph: GraphRow, state: ProcessState | None = None) -> None:
@@ -61,3 +62,11 @@ def resolve(tx: Transaction, graph: GraphRow, state: ProcessState | None = None)
         return
     starts = graph.state == ProcessState.WAITING and state == ProcessState.RUNNING
     graphs.set_state(tx, graph, state, tx.now if starts else graph.starttime, tx.now if ended else graph.endtime)
+    if ended:
+        _release_crons(tx, graph.processgraphid)
+
+
+def _release_crons(tx: Transaction, processgraphid: str) -> None:
+    """Crons that waited for the end of this workflow run now."""
+    if crons.release(tx, processgraphid):
+        tx.due(tx.now)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from colonies_node.core.broker import (
     access,
     attributes,
+    crons,
     executors,
     files,
     logs,
@@ -27,7 +28,7 @@ from colonies_node.core.broker import (
 )
 from colonies_node.core.broker.access import Right
 from colonies_node.core.broker.call import Call
-from colonies_node.core.errors import NotFound
+from colonies_node.core.errors import BadRequest, NotFound
 from colonies_node.core.model import messages as m
 from colonies_node.core.store.transaction import Transaction
 
@@ -225,6 +226,13 @@ ROWS: Final = (
     _row("addchildmsg", m.AddChild, access.member(lambda x: x.spec.conditions.colonyname), workflows.add_child, W,
          "add child to processgraph", check=workflows.check_child),
     # -- crons
+    _row("addcronmsg", m.AddCron, access.member(lambda x: x.cron.colonyname), crons.add, W, "add cron",
+         check=crons.check_cron),
+    _row("getcronmsg", m.OfCron, access.member_to_cron("Failed to get cron, cron is nil"), crons.get, R, "get cron"),
+    _row("getcronsmsg", m.GetCrons, access.member(), crons.get_some, R, "get crons", empty=b"[]"),
+    _row("runcronmsg", m.OfCron, access.member_to_cron("cron not found", BadRequest), crons.run, W, "run cron"),
+    _row("removecronmsg", m.OfCron, access.member_to_cron("Failed to remove cron, cron is nil"), crons.remove, W,
+         "remove cron"),
     # -- generators
     # -- channels
     # -- files

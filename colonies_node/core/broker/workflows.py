@@ -12,6 +12,7 @@ from colonies_node.core.errors import BadRequest, Internal
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.process import FunctionSpec, Process
 from colonies_node.core.model.times import format_time
+from colonies_node.core.model.wire import Malformed, decode
 from colonies_node.core.model.workflow import ProcessGraph, WorkflowSpec
 from colonies_node.core.states import NOT_SET, ProcessState
 from colonies_node.core.store import graphs
@@ -85,6 +86,22 @@ def find_circle(parents: dict[str, Sequence[str]]) -> list[str]:
         seen.add(path[-1])
         path.append(min(parent for parent in parents[path[-1]] if parent in stuck))
     return path[path.index(path[-1]) :][::-1]
+
+
+def read_spec(text: str, colonyname: str) -> WorkflowSpec:
+    """The workflow spec in a cron or a generator, for the colony that it belongs to. Raises BadRequest."""
+    if text.strip() == "null":
+        raise BadRequest("The workflow spec is not valid: it is null")
+    try:
+        spec = decode(WorkflowSpec, text.encode())
+    except Malformed as fault:
+        raise BadRequest(f"The workflow spec is not valid: {fault}") from None
+    spec.colonyname = colonyname
+    try:
+        check(spec)
+    except Internal as fault:
+        raise BadRequest(fault.message) from None
+    return spec
 
 
 def submit(tx: Transaction, message: m.SubmitWorkflowSpec, call: Call) -> ProcessGraph:

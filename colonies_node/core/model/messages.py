@@ -3,6 +3,7 @@ decodes."""
 
 from __future__ import annotations
 
+from colonies_node.core.model.cron import Cron
 from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function
 from colonies_node.core.model.file import File
 from colonies_node.core.model.members import Colony, Location, User
@@ -193,6 +194,20 @@ class AddChild(OfProcessGraph):
 
 
 # -- crons
+
+
+class AddCron(Message):
+    cron: Cron | None = null()
+
+
+class OfCron(Message):
+    """A cron by id."""
+
+    cronid: str = always(str)
+
+
+class GetCrons(OfColony):
+    count: Int = always(int)
 
 
 # -- generators

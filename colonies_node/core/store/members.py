@@ -6,7 +6,18 @@ from colonies_node.core.model.members import Colony, Location, User
 from colonies_node.core.store.transaction import Transaction
 
 # What a colony owns, in the order in which it goes.
-_OWNED = ("users", "executors", "functions", "locations", "processes", "processgraphs", "logs", "files", "snapshots")
+_OWNED = (
+    "users",
+    "executors",
+    "functions",
+    "locations",
+    "processes",
+    "processgraphs",
+    "logs",
+    "files",
+    "snapshots",
+    "crons",
+)
 
 
 def server_id(tx: Transaction) -> str | None:

@@ -186,6 +186,25 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index edges_by_parent on edges (parent, child);
 
     -- crons
+    create table crons (
+        cronid text primary key,
+        colonyname text not null,
+        name text not null,
+        initiatorid text not null,
+        initiatorname text not null,
+        cronexpression text not null,
+        interval integer not null,
+        random integer not null,
+        nextrun integer not null,
+        lastrun integer not null,
+        workflowspec text not null,
+        prevprocessgraphid text not null,
+        waitforprevprocessgraph integer not null,
+        held integer not null
+    );
+    create unique index crons_by_name on crons (colonyname, name);
+    create index crons_due on crons (nextrun) where held = 0 and nextrun > 0;
+    create index crons_held on crons (prevprocessgraphid) where held = 1;
 
     -- generators
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -50,6 +51,20 @@ class Transaction:
         """Change something; how many rows it was."""
         self._connection.execute(query, values).fetchall()
         return self._connection.changes()
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """What is changed inside is kept whole, or undone with its events when something is raised; not nested."""
+        told = len(self.events)
+        self._connection.execute("savepoint whole")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("rollback to whole")
+            self._connection.execute("release whole")
+            del self.events[told:]
+            raise
+        self._connection.execute("release whole")
 
     def stamp(self) -> int:
         """An instant that no record has yet, close to `now`: logs and queue order rely on instants being distinct.
