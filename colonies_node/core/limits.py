@@ -62,6 +62,9 @@ MAX_REVISIONS: Final = 10_000
 MAX_SNAPSHOT: Final = 100_000
 """Files in one snapshot: its ids fill 7 MB."""
 
+MAX_PACKED: Final = 100_000
+"""Arguments that wait in one generator whose workflow cannot start."""
+
 MAX_SECONDS: Final = 100 * 366 * 86_400
 """Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
 

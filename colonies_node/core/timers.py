@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from colonies_node.core.broker import crons as planned
 from colonies_node.core.broker import executors as staff
+from colonies_node.core.broker import generators as packing
 from colonies_node.core.broker import work
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.store import crons, executors, processes, retention
+from colonies_node.core.store import crons, executors, generators, processes, retention
 from colonies_node.core.store.transaction import Transaction
 
 BATCH = 500
@@ -24,6 +25,10 @@ between."""
 
 CRONS = 50
 """Crons started in one change: each may store a whole workflow."""
+
+
+GENERATORS = 50
+"""Generators that start a workflow in one change."""
 
 
 @dataclass(slots=True)
@@ -40,7 +45,12 @@ class Sweeps:
 
 def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
     """The next instant (Unix nanoseconds) at which `fire` has something to do; 0 for never."""
-    instants = [processes.next_due(tx), _cron_due(tx, sweeps), _sweep_due(tx, rules, sweeps, heard)]
+    instants = [
+        processes.next_due(tx),
+        _cron_due(tx, sweeps),
+        generators.next_due(tx),
+        _sweep_due(tx, rules, sweeps, heard),
+    ]
     if rules.retention_policy:
         instants.append(_retention_due(rules, sweeps))
     return min((instant for instant in instants if instant), default=0)
@@ -53,6 +63,8 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
         sweeps.crons = True
     for cron in crons.due(tx, CRONS):
         planned.fire(tx, cron, rules.zone)
+    for generator in generators.due(tx, GENERATORS):
+        packing.fire(tx, generator)
     for process in processes.due_to_run(tx, BATCH):
         work.expire_waiting(tx, process)
     overdue = processes.due_to_finish(tx, BATCH)
@@ -76,6 +88,7 @@ def clock_stepped(tx: Transaction, rules: Rules, sweeps: Sweeps, step: int) -> N
     A machine without a battery clock starts in 1970 and learns the time later; that must not fail what waits.
     """
     processes.move_deadlines(tx, step)
+    generators.move_due(tx, step)
     planned.clock_stepped(tx, step, rules.zone)
     executors.not_heard_in_future(tx)
     sweeps.started = tx.now

@@ -65,6 +65,12 @@ PHRASES = {
     "getcronsmsg": "get crons",
     "runcronmsg": "run cron",
     "removecronmsg": "remove cron",
+    "addgeneratormsg": "add generator",
+    "getgeneratormsg": "get generator",
+    "resolvegeneratormsg": "resolve generator",
+    "getgeneratorsmsg": "get generators",
+    "packgeneratormsg": "inc generator",
+    "removegeneratormsg": "remove generator",
     "addfilemsg": "add log",
     "getfilemsg": "add log",
     "getfilesmsg": "get files",
@@ -94,12 +100,17 @@ OTHER_PHRASES = {
     "getstatisticsmsg": "get server version",
     "changeuseridmsg": "change user Id",
     "submitworkflowspecmsg": "submit workflow",
+    "packgeneratormsg": "increment generator",
     "addfilemsg": "add file",
     "getfilemsg": "get file",
 }
 """What it says instead of a msgtype that is not the envelope's payloadtype."""
 
-READS = {name for name in PHRASES if name.startswith("get")} | {"getserverinfomsg", "searchlogsmsg", "versionmsg"}
+READS = {name for name in PHRASES if name.startswith(("get", "resolve"))} | {
+    "getserverinfomsg",
+    "searchlogsmsg",
+    "versionmsg",
+}
 
 
 def invalid_json(msgtype: str) -> str:

@@ -87,6 +87,12 @@ RIGHTS = {
     "getcronsmsg": MEMBER,
     "runcronmsg": MEMBER,
     "removecronmsg": MEMBER,
+    "addgeneratormsg": MEMBER,
+    "getgeneratormsg": MEMBER,
+    "resolvegeneratormsg": MEMBER,
+    "getgeneratorsmsg": MEMBER,
+    "packgeneratormsg": MEMBER,
+    "removegeneratormsg": MEMBER,
     "addfilemsg": MEMBER,
     "getfilemsg": MEMBER,
     "getfilesmsg": MEMBER,
@@ -135,6 +141,7 @@ class Town:
         self._write_requests(running["processid"], waiting["processid"], function["functionid"], noted["attributeid"])
         await self._build_workflow()
         await self._build_files()
+        await self._build_generator()
         await self._build_cron()
         return self
 
@@ -175,6 +182,20 @@ class Town:
         cronid = {"cronid": (await self.node.call(ALICE, "addcronmsg", cron=cron))["cronid"]}
         self.requests |= dict.fromkeys(("getcronmsg", "runcronmsg", "removecronmsg"), cronid)
         self.requests |= {"addcronmsg": {"cron": cron | {"name": "d"}}, "getcronsmsg": lab | {"count": 10}}
+
+    async def _build_generator(self) -> None:
+        lab = {"colonyname": "lab"}
+        generator = lab | {"name": "g", "trigger": 2, "workflowspec": json.dumps(lab | {"functionspecs": []})}
+        added = await self.node.call(ALICE, "addgeneratormsg", generator=generator)
+        generatorid = {"generatorid": added["generatorid"]}
+        self.requests |= {
+            "addgeneratormsg": {"generator": generator | {"name": "h"}},
+            "getgeneratormsg": generatorid,
+            "resolvegeneratormsg": lab | {"generatorname": "g"},
+            "getgeneratorsmsg": lab | {"count": 10},
+            "packgeneratormsg": generatorid | {"arg": "x"},
+            "removegeneratormsg": generatorid,
+        }
 
     def _write_requests(self, running: str, waiting: str, function: str, attribute: str) -> None:
         lab = {"colonyname": "lab"}
@@ -360,6 +381,11 @@ NOTHING = {
     "getcronmsg": (ALICE, 500, "Failed to get cron, cron is nil"),
     "runcronmsg": (ALICE, 400, "cron not found"),
     "removecronmsg": (ALICE, 500, "Failed to remove cron, cron is nil"),
+    "addgeneratormsg": (ALICE, 400, "Failed to add generator, msg.Generator is nil"),
+    "getgeneratormsg": (ALICE, 500, "Failed to get generator, generator is nil"),
+    "resolvegeneratormsg": (ALICE, 500, "Failed to resolve generator, generator is nil"),
+    "packgeneratormsg": (ALICE, 500, "Failed to increment generator, generator is nil"),
+    "removegeneratormsg": (ALICE, 500, "Failed to remove generator, generator is nil"),
     "addfilemsg": (ALICE, 400, "Failed to add file, msg.File is nil"),
     "getprocessgraphmsg": (ALICE, 500, "Failed to get processgraph, graph is nil"),
     "removeprocessgraphmsg": (ALICE, 500, "Failed to remove processgraph, graph is nil"),

@@ -31,6 +31,7 @@ NOT_RECORDED = {
     "getuserbyidmsg": "neither recorded client sends it",
     "removelocationmsg": "the recorded run kept its location",
     "reportallocationmsg": "neither recorded client sends it",
+    "resolvegeneratormsg": "neither recorded client sends it",
     "removeallsnapshotmsg": "neither recorded client sends it",
     "updateexecutormsg": "neither recorded client sends it",
     "versionmsg": "neither recorded client sends it",
@@ -59,7 +60,9 @@ class Stage:
         self.executor = f"{prefix}exec{suffix}"
         self.type = f"{prefix}type{suffix}"
         self.user = f"user{suffix}"
-        self.processid = self.attributeid = self.functionid = self.processgraphid = self.fileid = self.cronid = ""
+        self.processid = self.attributeid = self.functionid = self.processgraphid = self.fileid = self.cronid = (
+            self.generatorid
+        ) = ""
 
     def records(self) -> list[Any]:
         """The recorded reply as a list."""
@@ -216,6 +219,15 @@ class Stage:
             cron = record | {"nextrun": "", "lastrun": ""}
         self.cronid = (await self.node.call(EXECUTOR, "addcronmsg", cron=cron))["cronid"]
 
+    async def packing(self) -> None:
+        """The generator of the reply is there, or some generator."""
+        await self.approved()
+        spec = json.dumps({"colonyname": self.colony, "functionspecs": []})
+        generator = {"name": "g", "colonyname": self.colony, "trigger": 2, "workflowspec": spec}
+        for record in (record for record in self.records() if "generatorid" in record):
+            generator = record
+        self.generatorid = (await self.node.call(EXECUTOR, "addgeneratormsg", generator=generator))["generatorid"]
+
     def translated(self, value: Any, name: str = "") -> Any:
         """The recorded request with the ids of this node."""
         if isinstance(value, dict):
@@ -229,6 +241,7 @@ class Stage:
             "functionid": self.functionid,
             "fileid": self.fileid,
             "cronid": self.cronid,
+            "generatorid": self.generatorid,
             "colonyid": Party("somebody new").id,
             "userid": Party("somebody new").id,
             "executorid": EXECUTOR.id,
@@ -316,6 +329,11 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "getcronsmsg": [("executor", Stage.planned)],
     "removecronmsg": [("executor", Stage.planned)],
     "runcronmsg": [("executor", Stage.planned)],
+    "addgeneratormsg": [("executor", APPROVED)] * 2,
+    "getgeneratormsg": [("executor", Stage.packing), ("executor", APPROVED)],
+    "getgeneratorsmsg": [("executor", Stage.packing)],
+    "packgeneratormsg": [("executor", Stage.packing)],
+    "removegeneratormsg": [("executor", Stage.packing)] * 2,
     "addfilemsg": [("executor", APPROVED)] * 2,
     "createsnapshotmsg": [("executor", Stage.filed)],
     "getfilelabelsmsg": [("executor", Stage.filed), ("executor", APPROVED)],

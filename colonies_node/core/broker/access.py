@@ -13,8 +13,9 @@ from typing import Any
 
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound, Rejected
+from colonies_node.core.model.messages import ResolveGenerator
 from colonies_node.core.states import ExecutorState
-from colonies_node.core.store import crons, executors, graphs, members, processes
+from colonies_node.core.store import crons, executors, generators, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
 
 Check = Callable[[Transaction, Any, Call], None]
@@ -136,6 +137,22 @@ def member_to_cron(missing: str, error: type[Rejected] = Internal) -> Right:
             raise error(missing)
         call.about = cron
         require_member(tx, call, cron.colonyname)
+
+    return Right("member", check)
+
+
+def member_to_generator(missing: str) -> Right:
+    """Members of the colony of the generator that the request names, by id or by colony and name."""
+
+    def check(tx: Transaction, message: Any, call: Call) -> None:
+        if isinstance(message, ResolveGenerator):
+            generator = generators.by_name(tx, message.colonyname, message.generatorname)
+        else:
+            generator = generators.find(tx, message.generatorid)
+        if generator is None:
+            raise Internal(missing)
+        call.about = generator
+        require_member(tx, call, generator.colonyname)
 
     return Right("member", check)
 

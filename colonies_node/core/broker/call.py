@@ -11,6 +11,7 @@ from colonies_node.core.errors import Internal
 from colonies_node.core.model.members import User
 from colonies_node.core.store.crons import CronRow
 from colonies_node.core.store.executors import ExecutorRow
+from colonies_node.core.store.generators import GeneratorRow
 from colonies_node.core.store.graphs import GraphRow
 from colonies_node.core.store.processes import ProcessRow
 
@@ -53,7 +54,7 @@ class Call:
     """The calling executor, when a member check let it in."""
     user: User | None = None
     """The calling user, when a member check found one."""
-    about: ProcessRow | ExecutorRow | GraphRow | CronRow | None = None
+    about: ProcessRow | ExecutorRow | GraphRow | CronRow | GeneratorRow | None = None
     """What the request names, when the access check had to look it up."""
 
     def initiator(self) -> Initiator:
@@ -83,6 +84,13 @@ class Call:
         """The cron that the request is about."""
         if not isinstance(self.about, CronRow):
             raise Internal("the request names no cron")
+        return self.about
+
+    @property
+    def generator(self) -> GeneratorRow:
+        """The generator that the request is about."""
+        if not isinstance(self.about, GeneratorRow):
+            raise Internal("the request names no generator")
         return self.about
 
     @property

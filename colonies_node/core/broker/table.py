@@ -18,6 +18,7 @@ from colonies_node.core.broker import (
     crons,
     executors,
     files,
+    generators,
     logs,
     members,
     processes,
@@ -234,6 +235,20 @@ ROWS: Final = (
     _row("removecronmsg", m.OfCron, access.member_to_cron("Failed to remove cron, cron is nil"), crons.remove, W,
          "remove cron"),
     # -- generators
+    _row("addgeneratormsg", m.AddGenerator, access.member(lambda x: x.generator.colonyname), generators.add, W,
+         "add generator", check=generators.check_generator),
+    _row("getgeneratormsg", m.OfGenerator,
+         access.member_to_generator("Failed to get generator, generator is nil"), generators.get, R, "get generator"),
+    _row("resolvegeneratormsg", m.ResolveGenerator,
+         access.member_to_generator("Failed to resolve generator, generator is nil"), generators.resolve, R,
+         "resolve generator"),
+    _row("getgeneratorsmsg", m.GetGenerators, access.member(), generators.get_some, R, "get generators"),
+    _row("packgeneratormsg", m.PackGenerator,
+         access.member_to_generator("Failed to increment generator, generator is nil"), generators.pack, W,
+         "inc generator", mismatch="increment generator"),
+    _row("removegeneratormsg", m.OfGenerator,
+         access.member_to_generator("Failed to remove generator, generator is nil"), generators.remove, W,
+         "remove generator"),
     # -- channels
     # -- files
     _row("addfilemsg", m.AddFile, access.member(lambda x: x.file.colonyname), files.add, W, "add log",

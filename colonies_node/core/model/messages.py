@@ -3,7 +3,7 @@ decodes."""
 
 from __future__ import annotations
 
-from colonies_node.core.model.cron import Cron
+from colonies_node.core.model.cron import Cron, Generator
 from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function
 from colonies_node.core.model.file import File
 from colonies_node.core.model.members import Colony, Location, User
@@ -211,6 +211,28 @@ class GetCrons(OfColony):
 
 
 # -- generators
+
+
+class AddGenerator(Message):
+    generator: Generator | None = null()
+
+
+class OfGenerator(Message):
+    """A generator by id."""
+
+    generatorid: str = always(str)
+
+
+class ResolveGenerator(OfColony):
+    generatorname: str = always(str)
+
+
+class GetGenerators(OfColony):
+    count: Int = always(int)
+
+
+class PackGenerator(OfGenerator):
+    arg: str = always(str)
 
 
 # -- channels

@@ -17,6 +17,7 @@ _OWNED = (
     "files",
     "snapshots",
     "crons",
+    "generators",
 )
 
 
@@ -60,6 +61,10 @@ def remove_colony(tx: Transaction, name: str) -> None:
     """Forget the colony and all that it owns."""
     tx.run("delete from attributes where targetid in (select processid from processes where colonyname = ?)", (name,))
     tx.run("delete from edges where child in (select seq from processes where colonyname = ?)", (name,))
+    tx.run(
+        "delete from generatorargs where generatorid in (select generatorid from generators where colonyname = ?)",
+        (name,),
+    )
     for table in _OWNED:
         tx.run(f"delete from {table} where colonyname = ?", (name,))
     tx.run("delete from colonies where name = ?", (name,))

@@ -207,6 +207,28 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index crons_held on crons (prevprocessgraphid) where held = 1;
 
     -- generators
+    create table generators (
+        generatorid text primary key,
+        colonyname text not null,
+        name text not null,
+        initiatorid text not null,
+        initiatorname text not null,
+        workflowspec text not null,
+        pile integer not null,
+        timeout integer not null,
+        firstpack integer not null,
+        lastrun integer not null,
+        queuesize integer not null,
+        due integer not null
+    );
+    create unique index generators_by_name on generators (colonyname, name);
+    create index generators_due on generators (due) where due > 0;
+    create table generatorargs (
+        seq integer primary key,
+        generatorid text not null,
+        arg text not null
+    );
+    create index generatorargs_in_order on generatorargs (generatorid, seq);
 
     -- channels
 
