@@ -59,16 +59,21 @@ def add(
     click.echo(f"Executor {named} is added{' and approved' if approve else '; it waits for approval'}.")
 
 
-def read_object(path: str) -> dict[str, Any]:
-    """The JSON object in a file, or on standard input for `-`; click.ClickException if there is none."""
+def read_json(path: str) -> Any:
+    """The JSON in a file, or on standard input for `-`; click.ClickException if there is none."""
     try:
         source = sys.stdin if path == "-" else Path(path).expanduser().open()
         with source:
-            found = json.load(source)
+            return json.load(source)
     except OSError as fault:
         raise click.ClickException(f"{path} cannot be read: {fault.strerror}.") from None
     except (ValueError, RecursionError) as fault:
         raise click.ClickException(f"{path} is not JSON: {fault}.") from None
+
+
+def read_object(path: str) -> dict[str, Any]:
+    """The JSON object in a file, or on standard input for `-`; click.ClickException if there is none."""
+    found = read_json(path)
     if not isinstance(found, dict):
         kind = "a list, as workflows are" if isinstance(found, list) else "no JSON object"
         raise click.ClickException(f"{path} holds {kind}; one JSON object is expected.")

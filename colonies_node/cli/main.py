@@ -24,6 +24,7 @@ COMMANDS = {
     "executor": "Add, approve, list and remove executors.",
     "function": "Submit work, and list what executors offer.",
     "process": "List, show, wait for, cancel and remove processes.",
+    "workflow": "Submit, list, draw, cancel and remove workflows.",
     "log": "Read and write logs.",
     "attribute": "Read and write the attributes of a process.",
     "server": "Ask a server how it is.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from colonies_node.cli.executor import read_object
+from colonies_node.cli.executor import read_json, read_object
 
 UNLIMITED = -1
 
@@ -70,3 +70,14 @@ def from_file(path: str, colony: str) -> dict[str, Any]:
     for limit in ("maxwaittime", "maxexectime"):
         spec[limit] = spec.get(limit) or UNLIMITED
     return spec
+
+
+def workflow_from_file(path: str, colony: str) -> dict[str, Any]:
+    """The workflow spec in a JSON file: an array of function specs as with the reference, or the whole object."""
+    found = read_json(path)
+    if isinstance(found, dict) and isinstance(found.get("functionspecs"), list):
+        return {**found, "colonyname": found.get("colonyname") or colony}
+    if not isinstance(found, list):
+        kind = "a function spec, which `function submit` takes" if isinstance(found, dict) else "no JSON array"
+        raise click.ClickException(f"{path} holds {kind}; an array of function specs is expected.")
+    return {"colonyname": colony, "functionspecs": found}
