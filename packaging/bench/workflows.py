@@ -43,7 +43,7 @@ def fanout_cost(stage: Stage) -> Reading:
 
         say(f"readying and draining {width:,} children")
         race = stage.race(plain, fanned)
-        return Reading(race.ratio, f"{race}; children of one process last")
+        return Reading(race.ratio, f"{race}; {width:,} children")
 
 
 def member_cost(stage: Stage) -> Reading:
@@ -67,7 +67,7 @@ def member_cost(stage: Stage) -> Reading:
             return stage.rate(pairs, drive(small.server.address, small.colony.works(pairs)))
 
         race = stage.race(of_ten, of_many)
-        return Reading(race.ratio, f"{race}; members of {len(names):,} last")
+        return Reading(race.ratio, f"{race}; {len(names):,} members")
 
 
 def _workflow(node: Node, after: dict[str, list[str]]) -> bytes:
@@ -108,5 +108,5 @@ FIGURES = (
         at_least=True,
     ),
     Figure("fanout_cost", 1.3, "time to ready and drain children / plain processes", fanout_cost),
-    Figure("member_cost", 1.3, "time of a pair in a workflow of 10,000 / of ten", member_cost),
+    Figure("member_cost", 1.3, "time of a pair of assign and close in a workflow of 10,000 / of ten", member_cost),
 )
