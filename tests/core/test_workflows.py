@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colonies_node.core.broker import work
+from colonies_node.core.broker.call import Rules
 from colonies_node.core.errors import BadRequest, ColonyError
 from colonies_node.core.events import ProcessChanged
 from colonies_node.core.states import ProcessState
-from tests.core.colony import NAME, OWNER, STRANGER, USER, Colony, executor_id
+from colonies_node.core.store.retention import GRAPHS
+from tests.core.colony import NAME, OWNER, SERVER, STRANGER, USER, Colony, executor_id
 
 WAITING, RUNNING, SUCCESS, FAILED, CANCELLED = ProcessState
 
@@ -241,6 +243,32 @@ def test_members_that_expire_together_fail_once(colony: Colony) -> None:
     assert sorted(told) == sorted(ids.values())
     assert graph(colony, processgraphid)["state"] == FAILED
     assert colony.rows("select waiting, failed from processgraphs") == [(0, 4)]
+
+
+def test_statistics_count_workflows(colony: Colony) -> None:
+    submit(colony, {"a": []})
+    cancelled, _ = submit(colony, DIAMOND)
+    colony.call(USER, "cancelprocessgraphmsg", processgraphid=cancelled)
+    for counted in (
+        colony.call(USER, "getcolonystatsmsg", colonyname=NAME),
+        colony.call(SERVER, "getstatisticsmsg"),
+    ):
+        assert (counted["waitingworkflows"], counted["cancelledworkflows"], counted["failedworkflows"]) == (1, 1, 0)
+
+
+def test_retention_takes_successful_workflows_whole_and_leaves_all_others(colony: Colony) -> None:
+    colony.rules = Rules(retention_policy=100)
+    for _ in range(GRAPHS + 5):
+        submit(colony, {"a": []})
+        run(colony)
+    halfway, ids = submit(colony, {"a": [], "b": ["a"]})
+    assert run(colony) == ids["a"]
+    colony.now += 101 * 10**9
+    while colony.fire() <= colony.now:
+        pass
+    assert colony.rows("select processgraphid from processgraphs") == [(halfway,)]
+    assert colony.rows("select count(*) from processes") == [(2,)]
+    assert colony.rows("select count(*) from edges") == [(1,)]
 
 
 def test_nobody_else_sees_or_touches_a_workflow(colony: Colony) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -40,6 +41,22 @@ async def test_a_server_without_colonies_says_null(node: Node) -> None:
     assert await node.call(SERVER, "getcoloniesmsg") is None
 
 
+async def furnish(node: Node, colony: Lab) -> None:
+    """A workflow, a cron, a generator with an argument, a file and a snapshot."""
+    of = {"colonyname": colony.name}
+    first = {"nodename": "a", "funcname": "f", "conditions": {"executortype": "worker"}}
+    second = {"nodename": "b", "funcname": "f", "conditions": {"executortype": "worker", "dependencies": ["a"]}}
+    workflow = of | {"functionspecs": [first, second]}
+    user, text = colony.user, json.dumps(workflow)
+    await node.call(user, "submitworkflowspecmsg", spec=workflow)
+    await node.call(user, "addcronmsg", cron=of | {"name": "c", "interval": 3600, "workflowspec": text})
+    generator = of | {"name": "g", "trigger": 2, "workflowspec": text}
+    added = await node.call(user, "addgeneratormsg", generator=generator)
+    await node.call(user, "packgeneratormsg", generatorid=added["generatorid"], arg="x")
+    await node.call(user, "addfilemsg", file=of | {"label": "/a", "name": "f"})
+    await node.call(user, "createsnapshotmsg", **of, label="/a", name="s")
+
+
 async def test_a_removed_colony_takes_all_that_is_its_own(node: Node, lab: Lab) -> None:
     other = await Lab(node, "other", Party("the owner of other"), BEA).found()
     for colony in (lab, other):
@@ -51,6 +68,7 @@ async def test_a_removed_colony_takes_all_that_is_its_own(node: Node, lab: Lab) 
         await colony.assign(ann)
         await node.call(ann, "addlogmsg", processid=process["processid"], message="hello")
         await colony.submit()
+        await furnish(node, colony)
     whole = node.tables()
     await node.call(SERVER, "removecolonymsg", colonyname="lab")
     left = node.tables()

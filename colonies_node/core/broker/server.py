@@ -8,7 +8,7 @@ from colonies_node.core.errors import BadRequest
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.server import Backend, Cluster, ClusterNode, PauseStatus, ServerInfo, Statistics, Version
 from colonies_node.core.states import ExecutorState, ProcessState
-from colonies_node.core.store import executors, members, processes
+from colonies_node.core.store import executors, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
 
 
@@ -39,6 +39,7 @@ def colony_statistics(tx: Transaction, message: m.OfColony, call: Call) -> Stati
 
 def _count(tx: Transaction, colonyname: str | None, colonies: int) -> Statistics:
     work = processes.counts(tx, colonyname)
+    workflows = graphs.counts(tx, colonyname)
     staff = executors.state_counts(tx, colonyname)
     unregistered = staff.get(ExecutorState.UNREGISTERED, 0)
     everybody = sum(staff.values())
@@ -53,6 +54,11 @@ def _count(tx: Transaction, colonyname: str | None, colonies: int) -> Statistics
         successfulprocesses=work.get(ProcessState.SUCCESS, 0),
         failedprocesses=work.get(ProcessState.FAILED, 0),
         cancelledprocesses=work.get(ProcessState.CANCELLED, 0),
+        waitingworkflows=workflows.get(ProcessState.WAITING, 0),
+        runningworkflows=workflows.get(ProcessState.RUNNING, 0),
+        successfulworkflows=workflows.get(ProcessState.SUCCESS, 0),
+        failedworkflows=workflows.get(ProcessState.FAILED, 0),
+        cancelledworkflows=workflows.get(ProcessState.CANCELLED, 0),
     )
 
 
