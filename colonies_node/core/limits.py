@@ -45,19 +45,20 @@ MAX_CONTAINERS: Final = 500_000
 """Arrays and objects in one payload: five times those of a workflow of 10,000 processes."""
 
 MAX_REPLY: Final = 32 << 20
-"""Characters of documents or messages in one list. A longer list ends there; logs go on by `since`."""
+"""Characters of documents, ids or messages in one list. A longer list ends there (logs go on by `since`); one of files,
+labels or snapshots, which means nothing unless it is whole, is refused."""
 
 MAX_WORKFLOW: Final = 20_000
 """Processes in one workflow: twice what the node promises to handle well."""
+
+MAX_DEPENDENCIES: Final = 100_000
+"""Dependencies in one workflow, all nodes together: its drawing, with 340 characters for each, fills a reply."""
 
 MAX_INPUT: Final = 32 << 20
 """Characters that a process gets from its parents; what is larger belongs into files."""
 
 MAX_PATH: Final = 4_096
 """Characters of a label, a file's name or a part of its reference: as long as a path of Linux."""
-
-MAX_REVISIONS: Final = 10_000
-"""Revisions of a file in one reply, the latest."""
 
 MAX_SNAPSHOT: Final = 100_000
 """Files in one snapshot: its ids fill 7 MB."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colonies_node.core import limits
 from colonies_node.core.broker import work
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.errors import BadRequest, ColonyError
@@ -221,6 +222,52 @@ def test_children_are_added_below_a_running_process(colony: Colony) -> None:
     assert {run(colony), run(colony)} == {between["processid"], beside["processid"]}
     assert run(colony) == ids["z"]
     assert graph(colony, processgraphid)["state"] == SUCCESS
+
+
+def test_a_workflow_grows_no_larger_than_it_may_be_submitted(colony: Colony, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_WORKFLOW", 2)
+    monkeypatch.setattr(limits, "MAX_DEPENDENCIES", 1)
+    for nodes, says in (
+        ({"a": [], "b": [], "c": []}, "at most 2 processes, got 3"),
+        ({"a": [], "b": ["a", "a"]}, "at most 1 dependencies, got 2"),
+    ):
+        with pytest.raises(BadRequest, match=says):
+            submit(colony, nodes)
+    processgraphid, ids = submit(colony, {"a": [], "b": ["a"]})
+    assert colony.assign(W)
+    child = {"nodename": "c", "funcname": "f", "conditions": {"executortype": "cli", "colonyname": NAME}}
+    before = colony.dump()
+    with pytest.raises(BadRequest, match="A workflow must have at most 2 processes, this one has them"):
+        colony.call(W, "addchildmsg", processgraphid=processgraphid, parentprocessid=ids["a"], spec=child)
+    assert colony.dump() == before
+
+
+@pytest.mark.parametrize("msgtype", ["getprocessesmsg", "getprocesshistmsg"])
+def test_a_list_of_processes_with_many_relatives_ends_where_a_reply_does(
+    colony: Colony, monkeypatch: pytest.MonkeyPatch, msgtype: str
+) -> None:
+    middle = [f"m{n}" for n in range(100)]
+    _, ids = submit(colony, {"first": [], **{name: ["first"] for name in middle}, "last": middle})
+
+    def asked() -> list[str]:
+        fields = {"colonyname": NAME, "state": WAITING, "count": 100, "seconds": 10}
+        return [process["processid"] for process in colony.call(USER, msgtype, **fields)]
+
+    whole = asked()
+    monkeypatch.setattr(limits, "MAX_REPLY", 100 * limits.ID_LENGTH)
+    cut = asked()
+    if msgtype == "getprocesshistmsg":  # which keeps the latest
+        assert cut == whole[-len(cut) :] == [ids["last"]]
+    else:
+        assert cut == whole[: len(cut)] == [ids["first"]]
+    assert colony.process(ids["first"])["children"] == [ids[name] for name in middle]
+
+
+def test_a_dependency_given_twice_is_drawn_once(colony: Colony) -> None:
+    processgraphid, ids = submit(colony, {"a": [], "b": ["a", "a"]})
+    assert colony.process(ids["b"])["parents"] == [ids["a"], ids["a"]]
+    (edge,) = graph(colony, processgraphid)["edges"]
+    assert (edge["source"], edge["target"]) == (ids["a"], ids["b"])
 
 
 def test_a_requeue_leaves_the_graph_running(colony: Colony) -> None:

@@ -31,7 +31,7 @@ class Shape:
         self.children: defaultdict[int, list[int]] = defaultdict(list)
         self.parents: defaultdict[int, list[int]] = defaultdict(list)
         for parent, child in graphs.edges(tx, processgraphid):
-            if parent in self.members and parent not in self.parents[child]:
+            if parent in self.members:
                 self.children[parent].append(child)
                 self.parents[child].append(parent)
         self.roots = [seq for seq in self.members if not self.parents[seq]]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain, islice
+from typing import TypeVar
+
 import msgspec
 
 from colonies_node.core import limits
@@ -9,8 +13,11 @@ from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.file import File, FileData, FileLabel, Reference
+from colonies_node.core.model.wire import Record, encode
 from colonies_node.core.store import files
 from colonies_node.core.store.transaction import Transaction
+
+R = TypeVar("R", bound=Record)
 
 
 def check_file(message: m.AddFile) -> None:
@@ -49,34 +56,51 @@ def get(tx: Transaction, message: m.GetFile, call: Call) -> list[File]:
         return [file]
     if not (message.label and message.name):
         raise Internal("malformatted get file msg")
-    count = 1 if message.latest else limits.MAX_REVISIONS
-    found = files.by_name(tx, message.colonyname, message.label, message.name, count)
+    revisions = files.by_name(tx, message.colonyname, message.label, message.name)
+    found = list(islice(revisions, 1)) if message.latest else whole(revisions, "get file", "ask for the latest")
     if not found:
         raise NotFound("Failed to get file")
     return found
 
 
+def wants_all(message: m.GetFile | m.RemoveFile) -> bool:
+    """Whether every revision of a name is meant, which may be many."""
+    return not (message.fileid or (isinstance(message, m.GetFile) and message.latest))
+
+
+def whole(found: Iterable[R], phrase: str, advice: str) -> list[R]:
+    """All of the records; BadRequest as soon as they are more than a reply may hold."""
+    kept: list[R] = []
+    size = 0
+    for record in found:
+        size += len(encode(record))
+        if size > limits.MAX_REPLY:
+            raise BadRequest(f"Failed to {phrase}, more than {limits.MAX_REPLY >> 20} MiB to tell: {advice}")
+        kept.append(record)
+    return kept
+
+
 def get_latest(tx: Transaction, message: m.GetFiles, call: Call) -> list[FileData]:
-    """The current revision of every file that carries exactly this label."""
-    return [
+    """The current revision of every file that carries exactly this label, by name."""
+    found = (
         FileData(name=file.name, checksum=file.checksum, size=file.size, s3filename=file.ref.s3object.object)
         for file in files.latest(tx, message.colonyname, message.label)
-    ]
+    )
+    kept = whole(found, "get files", "keep so many files under several labels")
+    return sorted(kept, key=lambda file: file.name)
 
 
 def get_labels(tx: Transaction, message: m.GetFileLabels, call: Call) -> list[FileLabel]:
     """All labels, those that begin with a text, or (`exact`) one that is in use and those below it."""
-    if not message.name:
-        return files.labels(tx, message.colonyname)
-    if not message.exact:
-        return files.labels_from(tx, message.colonyname, message.name)
-    return tree(tx, message.colonyname, message.name)
-
-
-def tree(tx: Transaction, colonyname: str, name: str) -> list[FileLabel]:
-    """A label that a revision carries, and the labels below it; nothing if no revision carries exactly this one."""
-    top = files.label(tx, colonyname, name)
-    return [] if top is None else [top, *files.labels_from(tx, colonyname, name + "/")]
+    colonyname, name = message.colonyname, message.name
+    if not name:
+        found = files.labels(tx, colonyname)
+    elif not message.exact:
+        found = files.labels_from(tx, colonyname, name)
+    else:
+        top = files.label(tx, colonyname, name)
+        found = iter(()) if top is None else chain([top], files.labels_from(tx, colonyname, name + "/"))
+    return whole(found, "get files", "ask for those that begin with a name")
 
 
 def remove(tx: Transaction, message: m.RemoveFile, call: Call) -> Done:

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from colonies_node.core import limits
-from colonies_node.core.broker import files
 from colonies_node.core.broker.call import DONE, Call, Done
+from colonies_node.core.broker.files import whole
 from colonies_node.core.broker.members import check_name
 from colonies_node.core.errors import BadRequest, Internal
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.file import Snapshot
 from colonies_node.core.model.times import format_time
-from colonies_node.core.store import files as stored
-from colonies_node.core.store import snapshots
+from colonies_node.core.store import files, snapshots
 from colonies_node.core.store.transaction import Transaction
 
 
 def create(tx: Transaction, message: m.CreateSnapshot, call: Call) -> Snapshot:
     """Keep the current revisions of a label and the labels below it."""
+    if not message.name:
+        raise BadRequest("Failed to create snapshot, it has no name")
     check_name("a snapshot", message.name)
     if len(message.label) > limits.MAX_PATH:
         raise BadRequest(f"A label must have at most {limits.MAX_PATH} characters, got {len(message.label)}")
     if snapshots.by_name(tx, message.colonyname, message.name) is not None:
         raise Internal(f"Snapshot with name <{message.name}> in Colony <{message.colonyname}> already exists")
     label = message.label.removesuffix("/")
-    fileids = [
-        file.fileid
-        for below in files.tree(tx, message.colonyname, label)
-        for file in stored.latest(tx, message.colonyname, below.name)
-    ]
+    fileids: list[str] = []
+    if files.label(tx, message.colonyname, label) is not None:
+        fileids = files.current_below(tx, message.colonyname, label, limits.MAX_SNAPSHOT + 1)
     if len(fileids) > limits.MAX_SNAPSHOT:
-        raise BadRequest(f"A snapshot must have at most {limits.MAX_SNAPSHOT} files, {label} has {len(fileids)}")
+        raise BadRequest(f"A snapshot must have at most {limits.MAX_SNAPSHOT} files, {label} has more")
     snapshot = Snapshot(
         snapshotid=tx.new_id(),
         colonyname=message.colonyname,
@@ -64,7 +63,7 @@ def get(tx: Transaction, message: m.OfSnapshot, call: Call) -> Snapshot:
 
 def get_all(tx: Transaction, message: m.OfColony, call: Call) -> list[Snapshot]:
     """Every snapshot, the latest first."""
-    return snapshots.all_of(tx, message.colonyname)
+    return whole(snapshots.all_of(tx, message.colonyname), "get snapshots", "ask for one by name, or remove some")
 
 
 def remove(tx: Transaction, message: m.OfSnapshot, call: Call) -> Done:

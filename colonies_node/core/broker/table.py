@@ -253,16 +253,18 @@ ROWS: Final = (
     # -- files
     _row("addfilemsg", m.AddFile, access.member(lambda x: x.file.colonyname), files.add, W, "add log",
          mismatch="add file", check=files.check_file),
-    _row("getfilemsg", m.GetFile, access.member(), files.get, R, "add log", mismatch="get file"),
+    _row("getfilemsg", m.GetFile, access.member(), files.get, R, "add log", mismatch="get file",
+         heavy=files.wants_all),
     _row("getfilesmsg", m.GetFiles, access.member(), files.get_latest, S, "get files", empty=b"[]"),
     _row("getfilelabelsmsg", m.GetFileLabels, access.member(), files.get_labels, S, "get files"),
-    _row("removefilemsg", m.RemoveFile, access.member(), files.remove, W, "remove file"),
+    _row("removefilemsg", m.RemoveFile, access.member(), files.remove, W, "remove file",
+         heavy=files.wants_all),
     # -- snapshots
     _row("createsnapshotmsg", m.CreateSnapshot, access.member(), snapshots.create, B, "create snapshot"),
     _row("getsnapshotmsg", m.OfSnapshot, access.member(), snapshots.get, R, "get snapshot"),
     _row("getsnapshotsmsg", m.OfColony, access.member(), snapshots.get_all, S, "get snapshots"),
     _row("removesnapshotmsg", m.OfSnapshot, access.member(), snapshots.remove, W, "remove snapshot"),
-    _row("removeallsnapshotmsg", m.OfColony, access.member(), snapshots.remove_all, W, "remove snapshot"),
+    _row("removeallsnapshotmsg", m.OfColony, access.member(), snapshots.remove_all, B, "remove snapshot"),
     # -- blueprints
 )
 # fmt: on

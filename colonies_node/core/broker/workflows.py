@@ -18,6 +18,7 @@ from colonies_node.core.states import NOT_SET, ProcessState
 from colonies_node.core.store import graphs
 from colonies_node.core.store import processes as stored
 from colonies_node.core.store.graphs import GraphRow
+from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 LARGE = 200
@@ -50,6 +51,12 @@ def check(spec: WorkflowSpec) -> None:
             raise Internal(f"Duplicate nodename: {node.nodename}")
         parents[node.nodename] = node.conditions.dependencies or ()
     check_dependencies(spec)
+    dependencies = sum(map(len, parents.values()))
+    if dependencies > limits.MAX_DEPENDENCIES:
+        raise BadRequest(
+            f"A workflow must have at most {limits.MAX_DEPENDENCIES} dependencies, got {dependencies}: let a node"
+            " stand between many that wait for the same many"
+        )
     circle = find_circle(parents)
     if circle:
         shown = " -> ".join(circle[:20]) + (" -> ..." if len(circle) > 20 else "")
@@ -186,15 +193,8 @@ def get_some(tx: Transaction, message: m.GetProcessGraphs, call: Call) -> list[P
         raise BadRequest("invalid msg.State")
     if message.count < 0:
         raise BadRequest("pq: LIMIT must not be negative")
-    shown: list[ProcessGraph] = []
-    size = 0
-    for graph in graphs.in_state(tx, message.colonyname, message.state, message.count):
-        members = graph.waiting + graph.running + graph.successful + graph.failed + graph.cancelled
-        size += members * limits.ID_LENGTH
-        if shown and size > limits.MAX_REPLY:
-            break
-        shown.append(drawing.outline(tx, graph))
-    return shown
+    found = graphs.in_state(tx, message.colonyname, message.state, message.count)
+    return [drawing.outline(tx, graph) for graph in fitting(found, lambda graph: graph.members() * limits.ID_LENGTH)]
 
 
 def cancel(tx: Transaction, message: m.OfProcessGraph, call: Call) -> Done:
@@ -249,6 +249,10 @@ def add_child(tx: Transaction, message: m.AddChild, call: Call) -> Process:
         raise BadRequest(
             f"Failed to add child to processgraph, process with Id {parent.processid} belongs to another processgraph"
         )
+    graph = graphs.find(tx, parent.processgraphid)
+    assert graph is not None, "a member's graph is stored with it"
+    if graph.members() >= limits.MAX_WORKFLOW:
+        raise BadRequest(f"A workflow must have at most {limits.MAX_WORKFLOW} processes, this one has them")
     spec.conditions.dependencies = []
     row = processes.enqueue(tx, spec, Initiator("", ""), processgraphid=parent.processgraphid, waitforparents=1)
     graphs.grow(tx, parent.processgraphid)

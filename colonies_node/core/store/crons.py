@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 
@@ -51,9 +52,10 @@ def by_name(tx: Transaction, colonyname: str, name: str) -> CronRow | None:
 
 
 def of_colony(tx: Transaction, colonyname: str, count: int) -> list[CronRow]:
-    """At most `count` crons of a colony by name."""
+    """At most `count` crons of a colony by name, as many as one reply can hold."""
     query = f"select {COLUMNS} from crons where colonyname = ? order by name limit ?"
-    return [CronRow(*row) for row in tx.all(query, (colonyname, count))]
+    rows = (CronRow(*row) for row in tx.each(query, (colonyname, count)))
+    return fitting(rows, lambda row: len(row.workflowspec))
 
 
 def everywhere(tx: Transaction) -> list[CronRow]:

@@ -3,7 +3,8 @@ one."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -18,16 +19,25 @@ _INSERT = """
     values (?, ?, ?, ?, ?, ?, ?, ?, ?) returning seq
 """
 _BY_ID = f"select {_COLUMNS} from files where fileid = ?"
-_BY_NAME = f"select {_COLUMNS} from files where colonyname = ? and label = ? and name = ? order by seq desc limit ?"
-LATEST: Final = f"""
+_BY_NAME = f"select {_COLUMNS} from files where colonyname = ? and label = ? and name = ? order by seq desc"
+_LATEST = f"""
     select {_COLUMNS} from files
-    where seq in (select max(seq) from files where colonyname = ? and label = ? group by name)
-    order by name
+    join (select max(seq) as latest from files where colonyname = ? and label = ? group by name) on seq = latest
 """
 """The current revisions of exactly one label."""
+_CURRENT_BELOW = """
+    select fileid from files join (
+        select max(seq) as latest from files where colonyname = :colony and label = :label group by name
+        union all
+        select max(seq) from files where colonyname = :colony and label >= :first and label < :last
+        group by label, name
+        limit :count
+    ) on seq = latest order by label, name
+"""
+"""The ids of the current revisions of a label and of those below it."""
 _LABELS = "select label, count(*) from files where colonyname = ? group by label order by label"
 _LABEL = "select label, count(*) from files where colonyname = ? and label = ? group by label"
-BELOW: Final = """
+_BELOW = """
     select label, count(*) from files where colonyname = ? and label >= ? and label < ? group by label order by label
 """
 """Labels that begin with a text, as a range of the index: nothing in the text is a wildcard."""
@@ -60,31 +70,37 @@ def by_id(tx: Transaction, fileid: str) -> File | None:
     return _file(found) if found else None
 
 
-def by_name(tx: Transaction, colonyname: str, label: str, name: str, count: int) -> list[File]:
-    """At most `count` revisions of a file, the latest first."""
-    return [_file(row) for row in tx.all(_BY_NAME, (colonyname, label, name, count))]
+def by_name(tx: Transaction, colonyname: str, label: str, name: str) -> Iterator[File]:
+    """The revisions of a file, the latest first."""
+    return map(_file, tx.each(_BY_NAME, (colonyname, label, name)))
 
 
-def latest(tx: Transaction, colonyname: str, label: str) -> list[File]:
-    """The current revision of every file that carries exactly this label, by name."""
-    return [_file(row) for row in tx.all(LATEST, (colonyname, label))]
+def latest(tx: Transaction, colonyname: str, label: str) -> Iterator[File]:
+    """The current revision of every file that carries exactly this label."""
+    return map(_file, tx.each(_LATEST, (colonyname, label)))
 
 
-def labels(tx: Transaction, colonyname: str) -> list[FileLabel]:
+def current_below(tx: Transaction, colonyname: str, label: str, count: int) -> list[str]:
+    """The ids of the current revisions of a label and of those below it, at most `count`, by label and name."""
+    first = label + "/"
+    values = {"colony": colonyname, "label": label, "first": first, "last": first + _LAST_CHARACTER, "count": count}
+    return [fileid for (fileid,) in tx.all(_CURRENT_BELOW, values)]
+
+
+def labels(tx: Transaction, colonyname: str) -> Iterator[FileLabel]:
     """All labels of a colony by name."""
-    return [FileLabel(name=name, files=files) for name, files in tx.all(_LABELS, (colonyname,))]
+    return map(_label, tx.each(_LABELS, (colonyname,)))
 
 
 def label(tx: Transaction, colonyname: str, name: str) -> FileLabel | None:
     """Exactly this label, if a revision carries it."""
     found = tx.one(_LABEL, (colonyname, name))
-    return FileLabel(name=found[0], files=found[1]) if found else None
+    return _label(found) if found else None
 
 
-def labels_from(tx: Transaction, colonyname: str, beginning: str) -> list[FileLabel]:
+def labels_from(tx: Transaction, colonyname: str, beginning: str) -> Iterator[FileLabel]:
     """The labels that begin with a text, by name."""
-    rows = tx.all(BELOW, (colonyname, beginning, beginning + _LAST_CHARACTER))
-    return [FileLabel(name=name, files=files) for name, files in rows]
+    return map(_label, tx.each(_BELOW, (colonyname, beginning, beginning + _LAST_CHARACTER)))
 
 
 def remove(tx: Transaction, colonyname: str, fileid: str) -> None:
@@ -95,6 +111,10 @@ def remove(tx: Transaction, colonyname: str, fileid: str) -> None:
 def remove_by_name(tx: Transaction, colonyname: str, label: str, name: str) -> None:
     """Forget every revision of a file."""
     tx.run(_REMOVE_BY_NAME, (colonyname, label, name))
+
+
+def _label(row: tuple[Any, ...]) -> FileLabel:
+    return FileLabel(name=row[0], files=row[1])
 
 
 def _file(row: tuple[Any, ...]) -> File:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 
@@ -55,9 +56,10 @@ def by_name(tx: Transaction, colonyname: str, name: str) -> GeneratorRow | None:
 
 
 def of_colony(tx: Transaction, colonyname: str, count: int) -> list[GeneratorRow]:
-    """At most `count` generators of a colony by name."""
+    """At most `count` generators of a colony by name, as many as one reply can hold."""
     query = f"select {COLUMNS} from generators where colonyname = ? order by name limit ?"
-    return [GeneratorRow(*row) for row in tx.all(query, (colonyname, count))]
+    rows = (GeneratorRow(*row) for row in tx.each(query, (colonyname, count)))
+    return fitting(rows, lambda row: len(row.workflowspec))
 
 
 def due(tx: Transaction, count: int) -> list[GeneratorRow]:

@@ -29,6 +29,10 @@ class GraphRow(msgspec.Struct, frozen=True):
     failed: int
     cancelled: int
 
+    def members(self) -> int:
+        """How many processes there are in it."""
+        return self.waiting + self.running + self.successful + self.failed + self.cancelled
+
 
 class Member(msgspec.Struct, frozen=True):
     """What a drawing shows of a process."""
@@ -91,7 +95,7 @@ _MEMBERS = """
     where processgraphid = ? and processgraphid <> '' order by seq
 """
 _EDGES = """
-    select parent, child from processes join edges on child = seq
+    select distinct parent, child from processes join edges on child = seq
     where processgraphid = ? and processgraphid <> '' order by parent, child
 """
 _FAIL = f"""
@@ -236,7 +240,7 @@ def members(tx: Transaction, processgraphid: str) -> list[Member]:
 
 
 def edges(tx: Transaction, processgraphid: str) -> list[tuple[int, int]]:
-    """(parent, child) by `seq`, in that order; a dependency given twice is there twice."""
+    """(parent, child) by `seq`, in that order, each pair once."""
     return [(parent, child) for parent, child in tx.all(_EDGES, (processgraphid,))]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from colonies_node.core import limits
 from colonies_node.core.model.process import Log
+from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 _COLUMNS: Final = "processid, colonyname, executorname, message, timestamp"
@@ -51,19 +51,13 @@ def search(tx: Transaction, colonyname: str, pattern: str, since: int, count: in
 
 
 def _logs(rows: Iterable[tuple[str, str, str, str, int]]) -> list[Log]:
-    found: list[Log] = []
-    size = 0
-    for processid, colonyname, executorname, message, timestamp in rows:
-        size += len(message)
-        if found and size > limits.MAX_REPLY:
-            break
-        found.append(
-            Log(
-                processid=processid,
-                colonyname=colonyname,
-                executorname=executorname,
-                message=message,
-                timestamp=timestamp,
-            )
+    return [
+        Log(
+            processid=processid,
+            colonyname=colonyname,
+            executorname=executorname,
+            message=message,
+            timestamp=timestamp,
         )
-    return found
+        for processid, colonyname, executorname, message, timestamp in fitting(rows, lambda row: len(row[3]))
+    ]

@@ -11,6 +11,7 @@ import msgspec
 from colonies_node.core import limits
 from colonies_node.core.events import Waiter
 from colonies_node.core.states import ProcessState
+from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 
@@ -105,13 +106,19 @@ _GIVE_BACK = f"""
 _HELD = f"select {COLUMNS} from processes where assignedexecutorid = ? and state = 1"
 _HELD_IN_COLONY = _HELD + " and colonyname = ?"
 
+_LISTED = f"""
+    {COLUMNS}, case when processgraphid = '' then 0 else
+        (select count(*) from edges where child = seq) + (select count(*) from edges where parent = seq)
+    end
+"""
+
 LIST: Final = {
-    ProcessState.WAITING: f"select {COLUMNS} from processes where colonyname = :colony and state = 0 {{}}"
+    ProcessState.WAITING: f"select {_LISTED} from processes where colonyname = :colony and state = 0 {{}}"
     " order by prioritytime limit :count",
-    ProcessState.RUNNING: f"select {COLUMNS} from processes where colonyname = :colony and state = 1 {{}}"
+    ProcessState.RUNNING: f"select {_LISTED} from processes where colonyname = :colony and state = 1 {{}}"
     " order by starttime limit :count",
     **{
-        state: f"select {COLUMNS} from processes where colonyname = :colony and state = {int(state)} and state > 1 {{}}"
+        state: f"select {_LISTED} from processes where colonyname = :colony and state = {int(state)} and state > 1 {{}}"
         " order by endtime desc limit :count"
         for state in (ProcessState.SUCCESS, ProcessState.FAILED, ProcessState.CANCELLED)
     },
@@ -126,7 +133,7 @@ FILTERS: Final = {
 }
 
 _HISTORY = f"""
-    select {COLUMNS} from processes
+    select {_LISTED} from processes
     where colonyname = :colony and submissiontime >= :since and state = :state
       and (:executorid = '' or assignedexecutorid = :executorid)
     order by submissiontime desc limit {limits.MAX_HISTORY}
@@ -315,12 +322,10 @@ def _rows(found: list[tuple[Any, ...]]) -> list[ProcessRow]:
 
 
 def _few(found: Iterable[tuple[Any, ...]]) -> list[ProcessRow]:
-    """The rows up to limits.MAX_REPLY characters of documents, at least one."""
-    rows: list[ProcessRow] = []
-    size = 0
-    for row in (ProcessRow(*values) for values in found):
-        size += len(row.spec) + len(row.input) + len(row.out) + len(row.errors)
-        if rows and size > limits.MAX_REPLY:
-            break
-        rows.append(row)
-    return rows
+    """The rows (_LISTED) that one reply can hold with their documents and the ids of their relatives."""
+
+    def size(values: tuple[Any, ...]) -> int:
+        *documents, relatives = values[-5:]
+        return sum(map(len, documents)) + int(relatives) * limits.ID_LENGTH
+
+    return [ProcessRow(*values[:-1]) for values in fitting(found, size)]

@@ -255,6 +255,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         added integer not null,
         primary key (colonyname, name)
     );
+    create index snapshots_by_age on snapshots (colonyname, added desc, name);
 
     -- blueprints
     """,

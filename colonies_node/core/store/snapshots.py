@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from colonies_node.core.model.file import Snapshot
@@ -32,9 +33,9 @@ def by_name(tx: Transaction, colonyname: str, name: str) -> Snapshot | None:
     return _snapshot(found) if found else None
 
 
-def all_of(tx: Transaction, colonyname: str) -> list[Snapshot]:
+def all_of(tx: Transaction, colonyname: str) -> Iterator[Snapshot]:
     """Every snapshot of a colony, the latest first."""
-    return [_snapshot(row) for row in tx.all(_OF_COLONY + " order by added desc, name", (colonyname,))]
+    return map(_snapshot, tx.each(_OF_COLONY + " order by added desc, name", (colonyname,)))
 
 
 def remove(tx: Transaction, colonyname: str, snapshotid: str) -> None:
