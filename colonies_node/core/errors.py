@@ -7,6 +7,7 @@
     │   │   └── SignatureRefused   the signature says nothing about who sent it
     │   ├── NotFound        404  what it names is not here
     │   ├── TimedOut        408  waited as long as asked
+    │   ├── Conflict        409  not as long as something else is there
     │   ├── TooLarge        413  over a bound of limits.py
     │   ├── Internal        500  our fault; the log has the cause
     │   └── Unavailable     503  not now; the same request may work later
@@ -79,6 +80,13 @@ class TimedOut(Rejected):
 
     code = "timed_out"
     status = 408
+
+
+class Conflict(Rejected):
+    """Not as long as something else is there."""
+
+    code = "conflict"
+    status = 409
 
 
 class TooLarge(Rejected):

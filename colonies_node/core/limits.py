@@ -66,6 +66,15 @@ MAX_SNAPSHOT: Final = 100_000
 MAX_PACKED: Final = 100_000
 """Arguments that wait in one generator whose workflow cannot start."""
 
+MAX_BLUEPRINT: Final = 1 << 20
+"""Characters of a blueprint, its status or a definition as JSON. Kubernetes takes 1.5 MB for such an object."""
+
+MAX_GENERATION: Final = 1 << 53
+"""The generation with which a blueprint may start: counting on from it stays exact in every client's language."""
+
+MAX_BLUEPRINT_HISTORY: Final = 1_000
+"""Changes of a blueprint that are kept, the latest: one that changes each minute would fill a card otherwise."""
+
 MAX_SECONDS: Final = 100 * 366 * 86_400
 """Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
 

@@ -88,6 +88,18 @@ PHRASES = {
     "removeallprocessgraphsmsg": "remove all processgraphs",
     "cancelprocessgraphmsg": "cancel processgraph",
     "addchildmsg": "add child to processgraph",
+    "addblueprintdefinitionmsg": "add blueprint definition",
+    "getblueprintdefinitionmsg": "get blueprint definition",
+    "getblueprintdefinitionsmsg": "get blueprint definitions",
+    "removeblueprintdefinitionmsg": "remove blueprint definition",
+    "addblueprintmsg": "add blueprint",
+    "getblueprintmsg": "get blueprint",
+    "getblueprintsmsg": "get blueprints",
+    "updateblueprintmsg": "update blueprint",
+    "removeblueprintmsg": "remove blueprint",
+    "getblueprinthistorymsg": "get blueprint history",
+    "updateblueprintstatusmsg": "update blueprint status",
+    "reconcileblueprintmsg": "reconcile blueprint",
 }
 """What a type says that it failed to do, its own slips included. `getserverinfomsg` does not look at its payload."""
 

@@ -42,7 +42,7 @@ async def test_a_server_without_colonies_says_null(node: Node) -> None:
 
 
 async def furnish(node: Node, colony: Lab) -> None:
-    """A workflow, a cron, a generator with an argument, a file and a snapshot."""
+    """A workflow, a cron, a generator with an argument, a file, a snapshot, and a blueprint of a kind of its own."""
     of = {"colonyname": colony.name}
     first = {"nodename": "a", "funcname": "f", "conditions": {"executortype": "worker"}}
     second = {"nodename": "b", "funcname": "f", "conditions": {"executortype": "worker", "dependencies": ["a"]}}
@@ -55,6 +55,10 @@ async def furnish(node: Node, colony: Lab) -> None:
     await node.call(user, "packgeneratormsg", generatorid=added["generatorid"], arg="x")
     await node.call(user, "addfilemsg", file=of | {"label": "/a", "name": "f"})
     await node.call(user, "createsnapshotmsg", **of, label="/a", name="s")
+    kind = {"names": {"kind": "Lamp"}}
+    definition = {"metadata": of | {"name": "lamps"}, "spec": kind}
+    await node.call(colony.owner, "addblueprintdefinitionmsg", blueprintdefinition=definition)
+    await node.call(user, "addblueprintmsg", blueprint={"kind": "Lamp", "metadata": of | {"name": "one"}})
 
 
 async def test_a_removed_colony_takes_all_that_is_its_own(node: Node, lab: Lab) -> None:

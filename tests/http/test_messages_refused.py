@@ -25,6 +25,7 @@ SERVER_OWNER = {SERVER}, NOT_SERVER
 COLONY_OWNER = {OWNER}, NOT_OWNER
 MEMBER = {ALICE, ANN}, NOT_MEMBER
 ANY_MEMBER = {ALICE, ANN, PENDING, REJECTED, GONE}, NOT_MEMBER
+MEMBER_OR_OWNER = {ALICE, ANN, OWNER}, NOT_OWNER
 ANYBODY = set(EVERYBODY), ""
 
 RIGHTS = {
@@ -110,6 +111,18 @@ RIGHTS = {
     "removeallprocessgraphsmsg": COLONY_OWNER,
     "cancelprocessgraphmsg": MEMBER,
     "addchildmsg": MEMBER,
+    "addblueprintdefinitionmsg": COLONY_OWNER,
+    "getblueprintdefinitionmsg": MEMBER_OR_OWNER,
+    "getblueprintdefinitionsmsg": MEMBER_OR_OWNER,
+    "removeblueprintdefinitionmsg": COLONY_OWNER,
+    "addblueprintmsg": MEMBER_OR_OWNER,
+    "getblueprintmsg": MEMBER_OR_OWNER,
+    "getblueprintsmsg": MEMBER_OR_OWNER,
+    "updateblueprintmsg": MEMBER_OR_OWNER,
+    "removeblueprintmsg": MEMBER_OR_OWNER,
+    "getblueprinthistorymsg": MEMBER_OR_OWNER,
+    "updateblueprintstatusmsg": MEMBER,
+    "reconcileblueprintmsg": MEMBER,
 }
 """Message type → who may send it, and what all others are told."""
 
@@ -143,6 +156,7 @@ class Town:
         await self._build_files()
         await self._build_generator()
         await self._build_cron()
+        await self._build_blueprint()
         return self
 
     async def _build_workflow(self) -> None:
@@ -182,6 +196,29 @@ class Town:
         cronid = {"cronid": (await self.node.call(ALICE, "addcronmsg", cron=cron))["cronid"]}
         self.requests |= dict.fromkeys(("getcronmsg", "runcronmsg", "removecronmsg"), cronid)
         self.requests |= {"addcronmsg": {"cron": cron | {"name": "d"}}, "getcronsmsg": lab | {"count": 10}}
+
+    async def _build_blueprint(self) -> None:
+        lab, there = {"colonyname": "lab"}, {"namespace": "lab"}
+        spec = {"names": {"kind": "Lamp"}, "handler": {"executorType": "worker", "functionName": "f"}}
+        definition = {"metadata": lab | {"name": "lamps"}, "spec": spec}
+        blueprint = {"kind": "Lamp", "metadata": lab | {"name": "one"}, "spec": {"on": True}}
+        await self.node.call(OWNER, "addblueprintdefinitionmsg", blueprintdefinition=definition)
+        added = await self.node.call(ALICE, "addblueprintmsg", blueprint=blueprint)
+        self.requests |= {
+            "addblueprintdefinitionmsg": {
+                "blueprintdefinition": {"metadata": lab | {"name": "more"}, "spec": {"names": {"kind": "More"}}}
+            },
+            "getblueprintdefinitionmsg": lab | {"name": "lamps"},
+            "removeblueprintdefinitionmsg": there | {"name": "lamps"},
+            "addblueprintmsg": {"blueprint": blueprint | {"metadata": lab | {"name": "two"}}},
+            "getblueprintmsg": there | {"name": "one"},
+            "getblueprintsmsg": there,
+            "updateblueprintmsg": {"blueprint": blueprint | {"spec": {"on": False}}},
+            "removeblueprintmsg": there | {"name": "one"},
+            "getblueprinthistorymsg": {"blueprintid": added["blueprintid"]},
+            "updateblueprintstatusmsg": lab | {"blueprintname": "one", "status": {"on": True}},
+            "reconcileblueprintmsg": there | {"name": "one", "force": True},
+        }
 
     async def _build_generator(self) -> None:
         lab = {"colonyname": "lab"}
@@ -392,6 +429,14 @@ NOTHING = {
     "cancelprocessgraphmsg": (ALICE, 500, "Failed to cancel processgraph, graph is nil"),
     "addchildmsg": (ANN, 400, "Failed to add child to processgraph, msg.FunctionSpec is nil"),
     "getexecutorbyidmsg": (ALICE, 404, "Failed to get executor by ID, executor is nil"),
+    "addblueprintdefinitionmsg": (
+        OWNER,
+        400,
+        "Failed to add blueprint definition, blueprint definition is nil",
+    ),
+    "addblueprintmsg": (ALICE, 400, "Failed to add blueprint, blueprint is nil"),
+    "updateblueprintmsg": (ALICE, 400, "Failed to update blueprint, blueprint is nil"),
+    "getblueprinthistorymsg": (ALICE, 404, "Blueprint not found"),
 }
 """What a message that carries or names nothing is told (DEVIATIONS 3 where the reference crashes)."""
 

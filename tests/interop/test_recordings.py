@@ -56,13 +56,14 @@ class Stage:
         self.recorded = entry["reply"]
         cli = "61076e670c" in json.dumps(entry)
         prefix, suffix = ("", "61076e670c") if cli else ("py", "47023810ed")
+        self.suffix = suffix
         self.colony = f"{'cli' if cli else 'py'}{suffix}"
         self.executor = f"{prefix}exec{suffix}"
         self.type = f"{prefix}type{suffix}"
         self.user = f"user{suffix}"
         self.processid = self.attributeid = self.functionid = self.processgraphid = self.fileid = self.cronid = (
             self.generatorid
-        ) = ""
+        ) = self.blueprintid = ""
 
     def records(self) -> list[Any]:
         """The recorded reply as a list."""
@@ -228,6 +229,38 @@ class Stage:
             generator = record
         self.generatorid = (await self.node.call(EXECUTOR, "addgeneratormsg", generator=generator))["generatorid"]
 
+    async def defined(self) -> None:
+        """The definition of the reply is there, or one of lamps that the executor sees to."""
+        await self.approved()
+        definition = {
+            "metadata": {"name": f"def{self.suffix}", "colonyname": self.colony},
+            "spec": {
+                "names": {"kind": f"Lamp{self.suffix}"},
+                "handler": {"executorType": self.type, "functionName": "reconcile"},
+            },
+        }
+        for record in (record for record in self.records() if "blueprintdefinitionid" in record):
+            definition = record
+        await self.node.call(OWNER, "addblueprintdefinitionmsg", blueprintdefinition=definition)
+
+    async def lit(self, specs: tuple[Any, ...] = ({},)) -> None:
+        """There is a lamp, which has had these specs, one after the other."""
+        await self.defined()
+        about = {"name": "lamp1", "colonyname": self.colony}
+        for number, spec in enumerate(specs):
+            lamp = {"kind": f"Lamp{self.suffix}", "metadata": about, "spec": spec}
+            msgtype = "updateblueprintmsg" if number else "addblueprintmsg"
+            self.blueprintid = (await self.node.call(EXECUTOR, msgtype, blueprint=lamp))["blueprintid"]
+
+    async def relit(self) -> None:
+        """The lamp has been all that the reply shows, and was something else before if that is not its first spec."""
+        shown = self.records()[::-1]
+        first = shown[0].get("metadata", shown[0]).get("generation", 0) == 0
+        await self.lit((*(() if first else ({},)), *(record["spec"] for record in shown)))
+        for record in (record for record in shown if "status" in record):
+            status = {"colonyname": self.colony, "blueprintname": "lamp1", "status": record["status"]}
+            await self.node.call(EXECUTOR, "updateblueprintstatusmsg", **status)
+
     def translated(self, value: Any, name: str = "") -> Any:
         """The recorded request with the ids of this node."""
         if isinstance(value, dict):
@@ -242,6 +275,7 @@ class Stage:
             "fileid": self.fileid,
             "cronid": self.cronid,
             "generatorid": self.generatorid,
+            "blueprintid": self.blueprintid,
             "colonyid": Party("somebody new").id,
             "userid": Party("somebody new").id,
             "executorid": EXECUTOR.id,
@@ -350,6 +384,28 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "removeallprocessgraphsmsg": [("owner", Stage.linked)],
     "removeprocessgraphmsg": [("executor", Stage.linked)] * 2,
     "submitworkflowspecmsg": [("executor", APPROVED)] * 2,
+    "addblueprintdefinitionmsg": [("owner", APPROVED)] * 2,
+    "addblueprintmsg": [("executor", Stage.defined)] * 2,
+    "getblueprintdefinitionmsg": [("executor", Stage.defined)] * 2,
+    "getblueprintdefinitionsmsg": [
+        ("executor", Stage.defined),
+        ("executor", APPROVED),
+        ("executor", Stage.defined),
+    ],
+    "getblueprinthistorymsg": [("executor", Stage.relit)] * 2,
+    "getblueprintmsg": [
+        ("executor", Stage.relit),
+        ("executor", Stage.relit),
+        ("executor", APPROVED),
+        ("executor", Stage.relit),
+        ("executor", Stage.relit),
+    ],
+    "getblueprintsmsg": [("executor", Stage.relit)] * 2,
+    "reconcileblueprintmsg": [("executor", Stage.lit)],
+    "removeblueprintdefinitionmsg": [("owner", Stage.defined)],
+    "removeblueprintmsg": [("executor", Stage.lit)],
+    "updateblueprintmsg": [("executor", Stage.lit)] * 2,
+    "updateblueprintstatusmsg": [("executor", Stage.lit)],
 }
 
 VARIES = {
@@ -362,6 +418,7 @@ VARIES = {
     "apiport",
     "buildversion",
     "buildtime",
+    "historyid",
 }
 """Fields whose value is this moment's or this server's; their type counts. So do all counters of statistics."""
 

@@ -15,7 +15,7 @@ from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound, Rejected
 from colonies_node.core.model.messages import ResolveGenerator
 from colonies_node.core.states import ExecutorState
-from colonies_node.core.store import crons, executors, generators, graphs, members, processes
+from colonies_node.core.store import blueprints, crons, executors, generators, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
 
 Check = Callable[[Transaction, Any, Call], None]
@@ -65,6 +65,15 @@ def require_member(tx: Transaction, call: Call, colonyname: str, *, any_state: b
         raise Denied(f"Access denied, not a member of Colony with name <{colonyname}>")
 
 
+def require_member_or_owner(tx: Transaction, call: Call, colonyname: str) -> None:
+    """Denied, in the words for owners, unless the caller is a member of the colony or owns it."""
+    try:
+        require_member(tx, call, colonyname)
+    except Denied:
+        require_owner(tx, call, colonyname)
+        call.owned = colonyname
+
+
 def _require_colony(tx: Transaction, colonyname: str) -> None:
     if members.colony_id(tx, colonyname) is None:
         raise BadRequest(f"Colony with name <{colonyname}> does not exists")
@@ -89,6 +98,11 @@ def owner(of: ColonyOf = _colonyname, *, colony_first: bool = False) -> Right:
 def member(of: ColonyOf = _colonyname) -> Right:
     """Approved executors and users."""
     return Right("member", lambda tx, message, call: require_member(tx, call, of(message)))
+
+
+def member_or_owner(of: ColonyOf = _colonyname) -> Right:
+    """Approved executors, users and the colony's key."""
+    return Right("member or colony owner", lambda tx, message, call: require_member_or_owner(tx, call, of(message)))
 
 
 def member_in_any_state(of: ColonyOf = _colonyname, *, colony_first: bool = False) -> Right:
@@ -155,6 +169,19 @@ def member_to_generator(missing: str) -> Right:
         require_member(tx, call, generator.colonyname)
 
     return Right("member", check)
+
+
+def member_or_owner_to_blueprint(missing: str) -> Right:
+    """Members and the owner of the colony of the blueprint whose id the request names."""
+
+    def check(tx: Transaction, message: Any, call: Call) -> None:
+        blueprint = blueprints.by_id(tx, message.blueprintid)
+        if blueprint is None:
+            raise NotFound(missing)
+        call.about = blueprint
+        require_member_or_owner(tx, call, blueprint.metadata.colonyname)
+
+    return Right("member or colony owner", check)
 
 
 def owner_of_executor(missing: str) -> Right:

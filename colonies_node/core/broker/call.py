@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from colonies_node.core.errors import Internal
+from colonies_node.core.model.blueprint import Blueprint
 from colonies_node.core.model.members import User
 from colonies_node.core.store.crons import CronRow
 from colonies_node.core.store.executors import ExecutorRow
@@ -34,7 +35,7 @@ class Rules:
 
 
 class Initiator(NamedTuple):
-    """Who submits: an executor or a user, by id and name."""
+    """Who submits: an executor, a user or the colony itself, by id and name."""
 
     initiatorid: str
     initiatorname: str
@@ -54,7 +55,9 @@ class Call:
     """The calling executor, when a member check let it in."""
     user: User | None = None
     """The calling user, when a member check found one."""
-    about: ProcessRow | ExecutorRow | GraphRow | CronRow | GeneratorRow | None = None
+    owned: str = ""
+    """The name of the colony whose owner calls, when a check that lets members in as well found that."""
+    about: ProcessRow | ExecutorRow | GraphRow | CronRow | GeneratorRow | Blueprint | None = None
     """What the request names, when the access check had to look it up."""
 
     def initiator(self) -> Initiator:
@@ -63,6 +66,8 @@ class Call:
             return Initiator(self.caller, self.executor.executorname)
         if self.user is not None:
             return Initiator(self.caller, self.user.name)
+        if self.owned:
+            return Initiator(self.caller, self.owned)
         raise Internal("Could not derive InitiatorName")
 
     @property
@@ -91,6 +96,13 @@ class Call:
         """The generator that the request is about."""
         if not isinstance(self.about, GeneratorRow):
             raise Internal("the request names no generator")
+        return self.about
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """The blueprint that the request is about."""
+        if not isinstance(self.about, Blueprint):
+            raise Internal("the request names no blueprint")
         return self.about
 
     @property

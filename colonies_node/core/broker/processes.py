@@ -32,10 +32,15 @@ def check_spec(message: m.SubmitFunctionSpec) -> None:
 def submit(tx: Transaction, message: m.SubmitFunctionSpec, call: Call) -> Process:
     """Accept a function spec: from now on it is a process that waits for an executor."""
     assert message.spec is not None, "checked before access"
-    row = enqueue(tx, message.spec, call.initiator())
+    return show(tx, launch(tx, message.spec, call.initiator()))
+
+
+def launch(tx: Transaction, spec: FunctionSpec, initiator: Initiator) -> ProcessRow:
+    """Store a waiting process that belongs to no workflow, and tell who may take it. Raises as `enqueue`."""
+    row = enqueue(tx, spec, initiator)
     tx.emit(ProcessChanged(row))
     tx.due(row.waitdeadline)
-    return show(tx, row)
+    return row
 
 
 def enqueue(

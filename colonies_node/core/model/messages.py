@@ -3,6 +3,7 @@ decodes."""
 
 from __future__ import annotations
 
+from colonies_node.core.model.blueprint import Blueprint, BlueprintDefinition
 from colonies_node.core.model.cron import Cron, Generator
 from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function
 from colonies_node.core.model.file import File
@@ -280,3 +281,42 @@ class OfSnapshot(OfColony):
 
 
 # -- blueprints
+
+
+class AddBlueprintDefinition(Message):
+    blueprintdefinition: BlueprintDefinition | None = null()
+
+
+class InNamespace(Message):
+    """A blueprint or definition by name; `namespace` is the name of its colony."""
+
+    namespace: str = always(str)
+    name: str = always(str)
+
+
+class AddBlueprint(Message):
+    blueprint: Blueprint | None = null()
+
+
+class GetBlueprints(Message):
+    namespace: str = always(str)
+    kind: str = always(str)
+    locationname: str = always(str)
+
+
+class UpdateBlueprint(AddBlueprint):
+    forcegeneration: bool = always(bool)
+
+
+class GetBlueprintHistory(Message):
+    blueprintid: str = always(str)
+    limit: Int = always(int)
+
+
+class UpdateBlueprintStatus(OfColony):
+    blueprintname: str = always(str)
+    status: dict[str, object] = always(dict)
+
+
+class ReconcileBlueprint(InNamespace):
+    force: bool = always(bool)

@@ -18,6 +18,9 @@ _OWNED = (
     "snapshots",
     "crons",
     "generators",
+    "blueprintdefinitions",
+    "blueprints",
+    "blueprinthistory",
 )
 
 

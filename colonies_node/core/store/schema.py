@@ -258,5 +258,30 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index snapshots_by_age on snapshots (colonyname, added desc, name);
 
     -- blueprints
+    create table blueprintdefinitions (
+        colonyname text not null,
+        name text not null,
+        kind text not null,
+        document text not null,
+        primary key (colonyname, name)
+    );
+    create index blueprintdefinitions_by_kind on blueprintdefinitions (colonyname, kind, name);
+    create table blueprints (
+        blueprintid text primary key,
+        colonyname text not null,
+        name text not null,
+        kind text not null,
+        locationname text not null,
+        document text not null
+    );
+    create unique index blueprints_by_name on blueprints (colonyname, name);
+    create index blueprints_by_kind on blueprints (colonyname, kind, locationname);
+    create table blueprinthistory (
+        seq integer primary key,
+        blueprintid text not null,
+        colonyname text not null,
+        document text not null
+    );
+    create index blueprinthistory_in_order on blueprinthistory (blueprintid, seq);
     """,
 )
