@@ -25,6 +25,7 @@ COMMANDS = {
     "function": "Submit work, and list what executors offer.",
     "process": "List, show, wait for, cancel and remove processes.",
     "workflow": "Submit, list, draw, cancel and remove workflows.",
+    "fs": "List, show and remove files, labels and snapshots.",
     "log": "Read and write logs.",
     "attribute": "Read and write the attributes of a process.",
     "server": "Ask a server how it is.",

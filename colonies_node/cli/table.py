@@ -42,6 +42,13 @@ def when(text: object) -> str:
         return text
 
 
+def amount(size: int) -> str:
+    """Bytes as people read them: `812 B`, `1.5 MiB`."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
+    return f"{size / (1 << 10 * power):.{1 if power else 0}f} {units[power]}"
+
+
 def moment(text: object) -> datetime:
     """A time of the wire, to put records in order; what is no time counts as long ago."""
     try:

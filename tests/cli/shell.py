@@ -50,8 +50,9 @@ class Shell:
 
     def record(self, line: str, *more: str) -> Any:
         """What a command that succeeds prints with --json."""
-        noun, verb, *rest = line.split()
-        return json.loads(self.run(" ".join((noun, verb, "--json", *rest)), *more)[0])
+        words = line.split()
+        flags = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
+        return json.loads(self.run(" ".join((*words[:flags], "--json", *words[flags:])), *more)[0])
 
     def refused(self, line: str, *more: str, code: int = 1) -> str:
         """The one sentence that a command that fails says."""
