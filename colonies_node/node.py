@@ -25,6 +25,7 @@ from colonies_node.core.store.sqlite import Store
 from colonies_node.device.executor import execute
 from colonies_node.http.client import Client
 from colonies_node.http.json_door import JsonDoor
+from colonies_node.http.metrics import Metrics
 from colonies_node.http.rest import Rest
 from colonies_node.http.server import listen, make_config
 from colonies_node.http.service import Service
@@ -42,11 +43,14 @@ async def serve(
     Calls `ready(url)` once it listens; the server's id is in <data>/server.id. Raises
     SettingRefused or StoreError with a sentence.
     """
-    config = make_config(settings.host, settings.port, settings.tls_cert, settings.tls_key)
+    tls = settings.tls_cert, settings.tls_key
+    config = make_config(settings.host, settings.port, *tls)
+    apart = make_config(*settings.metrics_place, *tls) if settings.metrics_place else None
     store = Store(settings.data, time.time_ns, settings.durability)
     try:
         _claim(store, settings)
         service = Service(store, _rules(settings), time.time_ns)
+        rest = Metrics(service, Rest(service)) if settings.metrics is True else Rest(service)
         # Everything made so far lives as long as the node: spare each collection the look at it.
         gc.collect()
         gc.freeze()
@@ -58,7 +62,9 @@ async def serve(
                 await nursery.start(_heed_signals, stop)
             nursery.start_soon(_heed_stop, service, stopped, stop)
             async with trio.open_nursery() as listening:
-                port = await listening.start(listen, JsonDoor(service, Rest(service)), config, stopped.wait)
+                port = await listening.start(listen, JsonDoor(service, rest), config, stopped.wait)
+                if apart is not None:
+                    await listening.start(listen, Metrics(service), apart, stopped.wait)
                 service.rules = _rules(settings, port)
                 if ready is not None:
                     ready(_url(settings, port))

@@ -68,6 +68,16 @@ def _verify(value: object) -> bool | str:
         return str(_path(value))
 
 
+def _place(value: object) -> bool | str:
+    try:
+        return _bool(value)
+    except ValueError:
+        text = _text(value)
+    if not (found := re.fullmatch(r"(?:\[[^]]+\]|[^:]+):([0-9]{1,5})", text)) or not 0 < int(found[1]) <= 65_535:
+        raise ValueError
+    return text
+
+
 def _path(value: object) -> Path:
     text = value if isinstance(value, Path) else _text(value)
     return Path(text).expanduser()
@@ -110,6 +120,7 @@ PATH = Kind("a path", _path, "PATH")
 ID = Kind("an id of 64 hexadecimal characters", _id, "ID")
 KEY = Kind("a private key of 64 hexadecimal characters or the path of a key file", _text, "FILE")
 VERIFY = Kind("true, false or the path of a file with certificates", _verify, "FILE")
+PLACE = Kind("true, false or host:port", _place, "WHERE")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
 FUNCTIONS = Kind("one or more of package.module:function", _functions, "MODULE:FUNCTION")
 
@@ -207,6 +218,10 @@ class Settings:
         SECONDS, 0, ("serve",), "--retention-policy", "COLONIES_RETENTION_POLICY",
         "Age in seconds for retention; retention without it is refused.",
     )  # fmt: skip
+    metrics: bool | str = _row(
+        PLACE, True, NODES, "--metrics", "COLONIES_METRICS",
+        "Serve /metrics for Prometheus: true (beside the API), false, or host:port to serve it there alone.",
+    )  # fmt: skip
     server_host: str = _row(
         TEXT, "localhost", REACHES, "--host", "COLONIES_SERVER_HOST",
         "Host of the server to talk to.",
@@ -301,6 +316,14 @@ class Settings:
         """The server to talk to, as `http://host:port`."""
         host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
         return f"{'https' if self.tls else 'http'}://{host}:{self.server_port}"
+
+    @property
+    def metrics_place(self) -> tuple[str, int] | None:
+        """Host and port at which metrics are served alone."""
+        if isinstance(self.metrics, bool):
+            return None
+        host, _, port = self.metrics.rpartition(":")
+        return host.strip("[]"), int(port)
 
 
 def _table() -> dict[str, Row]:

@@ -84,6 +84,9 @@ MAX_ATTRIBUTES: Final = 10_000
 MAX_HISTORY: Final = 100_000
 """Processes in one `getprocesshistmsg` reply, the newest: the protocol has no count there, memory has."""
 
+METRICS_KEPT_S: Final = 5
+"""Seconds for which a page of metrics is good: a look counts what is stored, and Prometheus asks every 15 s at most."""
+
 # -- the store -------------------------------------------------------------------------------------------------------
 MAX_BATCH: Final = 256
 """Callers that share one commit. More would only make the first of them wait."""

@@ -18,6 +18,7 @@ from colonies_node.core.errors import Internal
 from colonies_node.core.events import Event
 from colonies_node.core.store.sqlite import Change, Outcome, Store
 from colonies_node.core.store.transaction import Transaction
+from colonies_node.http.meter import Meter
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -38,10 +39,11 @@ class Commits:
     a change asked to be looked at again.
     """
 
-    def __init__(self, store: Store, tell: Callable[[Event], None], due: Callable[[int], None]) -> None:
+    def __init__(self, store: Store, tell: Callable[[Event], None], due: Callable[[int], None], meter: Meter) -> None:
         self._store = store
         self._tell = tell
         self._due = due
+        self._meter = meter
         self._jobs: list[_Job] = []
         self._work = trio.Event()
         self._folding = False
@@ -92,6 +94,7 @@ class Commits:
     async def _commit(self, batch: list[_Job]) -> None:
         changes = [job.change for job in batch]
         outcomes = [Outcome(error=Internal("internal error, see the log of the server")) for _ in batch]
+        began = trio.current_time()
         try:
             if batch[0].bulk:
                 # Begun is finished, also when the server closes meanwhile: its caller cannot be cancelled any more.
@@ -103,6 +106,7 @@ class Commits:
             for job, outcome in zip(batch, outcomes, strict=True):
                 job.outcome = outcome
                 trio.lowlevel.reschedule(job.task)
+        self._meter.committed(trio.current_time() - began, batch[0].bulk, sum(not one.error for one in outcomes))
         if self._store.alarm:
             self._due(self._store.alarm)
         for outcome in outcomes:

@@ -21,6 +21,7 @@ from colonies_node.core.identity import recover
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope
 from colonies_node.http.connection import deliver
+from colonies_node.http.meter import GONE, Exchange
 from colonies_node.http.service import Service
 
 Receive = Callable[[], Awaitable[Any]]
@@ -57,7 +58,7 @@ class JsonDoor:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await live(receive, send)
             return
         if scope["type"] == "websocket":
             await receive()
@@ -66,30 +67,34 @@ class JsonDoor:
         origin = _foreign_origin(scope)
         method, path = scope["method"], scope["path"]
         if method == "OPTIONS" and origin:
-            await _respond(send, 204, b"", _PREFLIGHT)
+            await respond(send, 204, b"", _PREFLIGHT)
         elif path == "/api" and method == "POST":
             await self._api(receive, send, (TEXT, _ALLOW_ANY) if origin else (TEXT,))
         elif path == "/health" and method == "GET":
-            await _respond(send, 200, b"", (_ALLOW_ANY,) if origin else ())
+            await respond(send, 200, b"", (_ALLOW_ANY,) if origin else ())
         else:
             await self.rest(scope, receive, send)
 
     async def _api(self, receive: Receive, send: Send, headers: Any) -> None:
+        exchange = Exchange()
+        body: bytes | None = None
         try:
-            status, body = 200, await self._reply(await _read_body(receive), receive, send, headers)
+            body = await self._reply(await _read_body(receive), exchange, receive, send, headers)
         except Gone:
-            return
+            exchange.status = GONE
         except ColonyError as refusal:
-            status, body = refusal.status, envelope.failure(refusal)
+            exchange.status, body = refusal.status, envelope.failure(refusal)
         except Exception:
             log.exception("a request failed")
             fault = Internal("internal error, see the log of the server")
-            status, body = fault.status, envelope.failure(fault)
+            exchange.status, body = fault.status, envelope.failure(fault)
         if body is not None:
-            await self._respond(send, status, body, headers)
+            await self._respond(send, exchange.status, body, headers)
+        self.service.meter.answered(exchange)
 
-    async def _reply(self, body: bytes, receive: Receive, send: Send, headers: Any) -> bytes | None:
-        """The body of a success; None when it was sent already. Raises ColonyError."""
+    async def _reply(self, body: bytes, exchange: Exchange, receive: Receive, send: Send, headers: Any) -> bytes | None:
+        """The body of a success; None when all is said. Raises ColonyError."""
+        exchange.begin()
         try:
             request = envelope.read_request(body)
         except Malformed as fault:
@@ -102,25 +107,29 @@ class JsonDoor:
             raise Denied(
                 f"invalid rpcMsg.PayloadType: {request.payloadtype[:256]}" if request.payloadtype else _NO_TYPE
             )
+        exchange.msgtype = row.msgtype
         payload = envelope.payload_of(request)
         if row.kind is Kind.POLL:
-            await self._poll(row, payload, caller, receive, send, headers)
+            exchange.status = await self._poll(row, payload, caller, receive, send, headers)
             return None
         return envelope.success(*await self.service.answer(row, payload, caller))
 
-    async def _poll(self, row: Row, payload: bytes, caller: str, receive: Receive, send: Send, headers: Any) -> None:
-        """Assign: wait for work while the client is there. What it cannot be told goes back to the queue."""
+    async def _poll(self, row: Row, payload: bytes, caller: str, receive: Receive, send: Send, headers: Any) -> int:
+        """Assign: wait for work while the client is there. What it cannot be told goes back to the queue. The status
+        of the answer, which is sent."""
         service = self.service
         message = service.read_message(row, payload)
         call = Call(caller, service.rules, service.heard)
         gone = trio.Event()
+        status = GONE
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as patience:
                 nursery.start_soon(_watch, receive, gone, patience)
                 try:
                     given = await service.assignments.assign(row, message, call)
                 except ColonyError as refusal:
-                    await self._respond(send, refusal.status, envelope.failure(refusal), headers)
+                    status = refusal.status
+                    await self._respond(send, status, envelope.failure(refusal), headers)
                 else:
                     # Once the answer is on its way, the end of the exchange reads as a disconnect too: look before.
                     with trio.CancelScope(shield=True):
@@ -129,17 +138,20 @@ class JsonDoor:
                         answer = partial(self._respond, send, 200, body, headers)
                         if gone.is_set() or not await deliver(answer):
                             await service.assignments.take_back(given.process)
+                        else:
+                            status = 200
             nursery.cancel_scope.cancel()
+        return status
 
     async def _respond(self, send: Send, status: int, body: bytes, headers: Any) -> None:
         if self.service.closing:
             # Or the client's next request comes on a connection that nobody reads any more.
             headers = (*headers, (b"connection", b"close"))
-        await _respond(send, status, body, headers)
+        await respond(send, status, body, headers)
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """There is nothing to start or stop here; answering keeps `rest` from being made before it is needed."""
+async def live(receive: Receive, send: Send) -> None:
+    """Answer hypercorn's lifespan: there is nothing to start or stop, and `rest` is not made before it is needed."""
     while (event := await receive())["type"] != "lifespan.shutdown":
         await send({"type": event["type"] + ".complete"})
     await send({"type": "lifespan.shutdown.complete"})
@@ -186,7 +198,8 @@ def _foreign_origin(scope: Any) -> bool:
     return bool(origin) and origin not in (b"http://" + host, b"https://" + host)
 
 
-async def _respond(send: Send, status: int, body: bytes, headers: Any) -> None:
+async def respond(send: Send, status: int, body: bytes, headers: Any) -> None:
+    """Send an answer, with its length."""
     length = () if status == 204 else ((b"content-length", b"%d" % len(body)),)
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})

@@ -32,6 +32,7 @@ from colonies_node.core.store.transaction import Transaction
 from colonies_node.http.alarm import Alarm
 from colonies_node.http.assignments import Assignments
 from colonies_node.http.commits import Commits
+from colonies_node.http.meter import Meter
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,9 +48,10 @@ class Service:
         self.heard: dict[str, int] = {}
         """Signs of life since the last sweep stored them: executor id → Unix nanoseconds."""
         self.closing = False
+        self.meter = Meter()
         self.assignments = Assignments(self)
         self._alarm = Alarm(clock, self._fire, self._clock_stepped)
-        self._commits = Commits(store, self._tell, self._alarm.set)
+        self._commits = Commits(store, self._tell, self._alarm.set, self.meter)
         self._sweeps = timers.Sweeps(started=clock())
         self._scans = trio.CapacityLimiter(2)
 

@@ -19,6 +19,7 @@ from colonies_node.settings import (
     NAME,
     NODES,
     PATH,
+    PLACE,
     SETTINGS,
     TEXT,
     VERIFY,
@@ -37,6 +38,7 @@ VALUES: dict[object, tuple[str, str, str]] = {
     ID: (A, B, f'"{C}"'),
     KEY: (A, B, '"/three"'),
     VERIFY: ("/one", "false", '"/three"'),
+    PLACE: ("true", "false", '"127.0.0.1:9100"'),
     DURABILITY: ("full", "normal", '"full"'),
     FUNCTIONS: ("a:b", "c:d,e:f", '["g:h"]'),
 }

@@ -17,6 +17,7 @@ import pytest
 
 from colonies_node.core import timers
 from colonies_node.core.broker.call import Rules
+from colonies_node.core.broker.server import take_stock
 from colonies_node.core.events import Waiter
 from colonies_node.core.store import processes, retention
 from colonies_node.core.store.processes import FIELDS
@@ -235,6 +236,15 @@ def due(tx: Any) -> Any:
 
 def held(tx: Any) -> Any:
     return processes.held_by(tx, NAME, ANN)
+
+
+def test_counting_for_the_metrics_reads_indexes_and_no_row(colony: Colony) -> None:
+    """A row of a process is as long as its documents; an entry of an index is a few dozen bytes."""
+    for statement in asked(colony, lambda: colony.store.read(take_stock)):
+        plan = [row[3] for row in colony.store._reader.execute(f"explain query plan {statement}").fetchall()]
+        read = [line for line in plan if re.match(r"(SCAN|SEARCH) (processes|processgraphs)\b", line)]
+        assert all("USING COVERING INDEX" in line for line in read), plan
+        assert bool(read) == ("from process" in statement), plan
 
 
 def cancelled(tx: Any) -> Any:

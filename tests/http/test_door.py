@@ -58,6 +58,7 @@ def test_a_long_text_full_of_brackets_is_no_nesting() -> None:
     check_bounds(b'{"message":"' + b'[{\\"' * 200_000 + b'"}')
 
 
-def test_nobody_pays_for_quart_before_a_page_is_asked_for() -> None:
-    program = "import sys, colonies_node.node; print([name for name in ('quart', 'jinja2') if name in sys.modules])"
+def test_nobody_pays_for_pages_and_metrics_before_they_are_asked_for() -> None:
+    late = ("quart", "jinja2", "prometheus_client")
+    program = f"import sys, colonies_node.node; print([name for name in {late} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-P", "-c", program], text=True) == "[]\n"

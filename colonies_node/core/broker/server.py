@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from colonies_node.core.broker.access import require_member
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.server import Backend, Cluster, ClusterNode, PauseStatus, ServerInfo, Statistics, Version
+from colonies_node.core.model.times import SECOND
 from colonies_node.core.states import ExecutorState, ProcessState
 from colonies_node.core.store import executors, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
@@ -27,6 +30,23 @@ def info(tx: Transaction, message: m.Message, call: Call) -> ServerInfo:
 def statistics(tx: Transaction, message: m.Message, call: Call) -> Statistics:
     """Counts over all colonies."""
     return _count(tx, None, len(members.colonies(tx)))
+
+
+class Stock(NamedTuple):
+    """What is there: counts, and of the processes that wait for nothing but an executor the number and the age of the
+    oldest in seconds, since it was submitted."""
+
+    statistics: Statistics
+    ready: int
+    age: float
+
+
+def take_stock(tx: Transaction) -> Stock:
+    """What is there now; a long look."""
+    ready, oldest = processes.queue(tx)
+    return Stock(
+        _count(tx, None, len(members.colonies(tx))), ready, max(tx.now - oldest, 0) / SECOND if oldest else 0.0
+    )
 
 
 def colony_statistics(tx: Transaction, message: m.OfColony, call: Call) -> Statistics:

@@ -128,7 +128,11 @@ _REMOVE = (
 )
 _IN_STATE = "select processgraphid from processgraphs where colonyname = ? and state = ?"
 _COUNT = "select state, count(*) from processgraphs where colonyname = ? group by state"
-_COUNT_SERVER = "select state, count(*) from processgraphs group by state"
+# Counted in the order of the index on states: no row is read.
+COUNT_SERVER: Final = (
+    "select state, sum(number) from"
+    " (select state, count(*) as number from processgraphs group by colonyname, state) group by state"
+)
 
 
 def insert(tx: Transaction, row: GraphRow) -> None:
@@ -257,7 +261,7 @@ def ids_in_state(tx: Transaction, colonyname: str, state: int) -> list[str]:
 
 def counts(tx: Transaction, colonyname: str | None) -> dict[int, int]:
     """How many graphs are in each state, in one colony or all."""
-    return dict(tx.all(_COUNT_SERVER) if colonyname is None else tx.all(_COUNT, (colonyname,)))
+    return dict(tx.all(COUNT_SERVER) if colonyname is None else tx.all(_COUNT, (colonyname,)))
 
 
 def _must(found: tuple[Any, ...] | None) -> GraphRow:

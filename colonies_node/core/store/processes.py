@@ -174,7 +174,14 @@ _COUNT = (
     " select 1, count(*) from processes where colonyname = :colony and state = 1 union all"
     " select state, count(*) from processes where colonyname = :colony and state > 1 group by state"
 )
-_COUNT_SERVER = "select state, count(*) from processes group by state"
+# Each part reads one partial index from end to end and no row; the finished are grouped in the order of theirs.
+COUNT_SERVER: Final = (
+    "select 0, count(*) from processes where state = 0 union all"
+    " select 1, count(*) from processes where state = 1 union all"
+    " select state, sum(number) from"
+    " (select state, count(*) as number from processes where state > 1 group by colonyname, state) group by state"
+)
+QUEUE: Final = "select count(*), min(submissiontime) from processes where state = 0 and waitforparents = 0"
 
 _UNLIMITED: Final = (1 << 63) - 1
 
@@ -304,8 +311,14 @@ def move_deadlines(tx: Transaction, step: int) -> None:
 
 def counts(tx: Transaction, colonyname: str | None) -> dict[int, int]:
     """How many processes are in each state, in one colony or all."""
-    rows = tx.all(_COUNT_SERVER) if colonyname is None else tx.all(_COUNT, {"colony": colonyname})
+    rows = tx.all(COUNT_SERVER) if colonyname is None else tx.all(_COUNT, {"colony": colonyname})
     return dict(rows)
+
+
+def queue(tx: Transaction) -> tuple[int, int]:
+    """How many processes wait for nothing but an executor, and when the oldest was submitted (0 for none)."""
+    found = tx.one(QUEUE)
+    return (found[0], found[1] or 0) if found else (0, 0)
 
 
 def _row(found: tuple[Any, ...] | None) -> ProcessRow | None:

@@ -3,9 +3,9 @@ work.
 
 Why the indexes are as they are: the queue of waiting processes is read by colony, type and *target* in order of
 `prioritytime`. `target` is empty for "any executor of the type", a name for a process meant for one, and `*` for one
-meant for several: three short range scans find the next process for an executor, however many wait for others. Lists
-and deadlines have partial indexes on just the states that they look at, so that a million finished processes cost a
-waiting one nothing.
+meant for several: three short range scans find the next process for an executor, however many wait for others;
+`submissiontime` is there for the age of the queue alone. Lists and deadlines have partial indexes on just the states
+that they look at, so that a million finished processes cost a waiting one nothing.
 
 A workflow keeps the number of its members in each state, and a process the number of parents it still waits for
 (`waitforparents`), so that what follows from closing one of 10,000 members is found without looking at the others.
@@ -126,7 +126,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         out text not null default '[]',
         errors text not null default '[]'
     );
-    create index processes_queue on processes (colonyname, executortype, target, prioritytime, seq)
+    create index processes_queue on processes
+        (colonyname, executortype, target, prioritytime, seq, submissiontime)
         where state = 0 and waitforparents = 0;
     create index processes_waiting on processes (colonyname, prioritytime, executortype) where state = 0;
     create index processes_running on processes (colonyname, starttime) where state = 1;

@@ -85,6 +85,12 @@ class Store:
         finally:
             os.close(self._lock)
 
+    def size(self) -> tuple[int, int, int]:
+        """Bytes of the file, of its log, and that are free on their disk."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        disk = os.statvfs(self.path)
+        return self.path.stat().st_size, log.stat().st_size if log.exists() else 0, disk.f_bavail * disk.f_frsize
+
     def reader(self) -> apsw.Connection:
         """One more connection, which sees what is committed and cannot write."""
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
