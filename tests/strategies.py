@@ -62,6 +62,37 @@ json_values = st.recursive(
 )
 """Any JSON value."""
 
+_few_values = st.recursive(
+    st.sampled_from((None, True, False, 0, 1, 1.0, 1.5, "a", "b")),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.sampled_from(("a", "b")), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+_rules = st.recursive(
+    st.fixed_dictionaries(
+        {}, optional={"type": st.sampled_from(("string", "number", "boolean", "object", "array", "integer", ""))}
+    ),
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "type": st.sampled_from(("object", "array", "number", "")),
+            "properties": st.dictionaries(st.sampled_from(("a", "b")), inner, max_size=2),
+            "items": inner,
+            "enum": st.lists(_few_values, max_size=3),
+        },
+    ),
+    max_leaves=6,
+)
+blueprint_schemas = st.fixed_dictionaries(
+    {"properties": st.dictionaries(st.sampled_from(("a", "b")), _rules, max_size=2)},
+    optional={"required": st.lists(st.sampled_from(("a", "b")), max_size=2)},
+)
+"""The schema of a blueprint definition."""
+
+blueprint_specs = st.dictionaries(st.sampled_from(("a", "b")), _few_values, max_size=2)
+"""A blueprint's spec; what such a schema allows and refuses comes up about equally often."""
+
 STRANGERS: Final[tuple[Any, ...]] = (
     "text",
     "",

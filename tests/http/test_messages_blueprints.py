@@ -282,13 +282,18 @@ async def test_the_latest_changes_are_kept_and_older_ones_go(lab: Lab, monkeypat
     assert [entry["generation"] for entry in await history(lab, other)] == [0]
 
 
-async def test_long_lists_end_where_a_reply_is_full(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_that_no_reply_can_hold_is_refused_and_a_history_ends_there(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await define(lab)
     for name in "abc":
-        await add(lab, name, {"text": "x" * 400})
-    monkeypatch.setattr(limits, "MAX_REPLY", 1500)
-    found = await lab.node.call(ALICE, "getblueprintsmsg", **THERE)
-    assert [blueprint["metadata"]["name"] for blueprint in found] == ["a", "b"]
+        one = await add(lab, name, {"text": "x" * 400})
+    for number in range(3):
+        await update(lab, "c", {"text": "x" * 400, "number": number})
+    monkeypatch.setattr(limits, "MAX_REPLY", 1600)
+    refused = (await lab.node.ask(ALICE, "getblueprintsmsg", **THERE)).refusal
+    assert refused is not None and refused[1].endswith("ask for those of a kind at a location, or for one by name")
+    assert [entry["generation"] for entry in await history(lab, one)] == [3, 2]
 
 
 LONG = "x" * 257

@@ -248,6 +248,55 @@ def test_processes_are_removed_one_by_one_and_all_at_once(colony: Colony) -> Non
     assert client.list_processes(colony.name, 20, RUNNING, key) is None
 
 
+def test_a_reconciler_makes_blueprints_true(colony: Colony) -> None:
+    client, name = colony.client, colony.name
+    user, key = colony.join("ann"), colony.join("fixer", type="fixer")
+    definition = {
+        "kind": "Lamp",
+        "metadata": {"name": "lamps", "colonyname": name},
+        "spec": {
+            "names": {"kind": "Lamp", "singular": "lamp", "plural": "lamps"},
+            "handler": {"executorType": "fixer", "functionName": "reconcile"},
+            "schema": {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]},
+        },
+    }
+    added = client.add_blueprint_definition(definition, colony.owner.key)
+    assert client.get_blueprint_definition(name, "lamps", user) == added
+    assert client.get_blueprint_definitions(name, user) == [added]
+    assert "duplicate key" in refusal(client.add_blueprint_definition, definition, colony.owner.key)
+
+    def reconcile() -> None:
+        process = client.assign(name, 10, key)
+        blueprint = client.get_blueprint(name, process.spec.kwargs["blueprintName"], key)
+        client.update_blueprint_status(name, blueprint["metadata"]["name"], {"lit": blueprint["spec"]["on"]}, key)
+        client.close(process.processid, [], key)
+
+    lamp = {"kind": "Lamp", "metadata": {"name": "one", "colonyname": name}, "spec": {"on": False}}
+    assert "'on' must be a boolean, got string" in refusal(client.add_blueprint, lamp | {"spec": {"on": "no"}}, user)
+    assert "required field 'on' is missing" in refusal(client.add_blueprint, lamp | {"spec": {}}, user)
+    blueprintid = client.add_blueprint(lamp, user)["blueprintid"]
+    reconcile()
+    for on in (True, True, False):
+        found = client.get_blueprint(name, "one", user)
+        client.update_blueprint(found | {"spec": {"on": on}}, user)
+        if found["spec"]["on"] != on:
+            reconcile()
+        assert client.get_blueprint(name, "one", user)["status"] == {"lit": on}
+    assert client.reconcile_blueprint(name, "one", user, force=True)["spec"]["kwargs"]["force"] is True
+    reconcile()
+    (shown,) = client.get_blueprints(name, user, kind="Lamp")
+    assert shown["metadata"]["generation"] == 3
+    assert client.get_blueprints(name, user, kind="Lamp", location="home") is None
+    assert [entry["generation"] for entry in client.get_blueprint_history(blueprintid, user)] == [2, 1, 0]
+    assert [entry["generation"] for entry in client.get_blueprint_history(blueprintid, user, limit=1)] == [2]
+    refused = refusal(client.remove_blueprint_definition, name, "lamps", colony.owner.key)
+    assert refused == "cannot remove BlueprintDefinition 'lamps': 1 blueprint(s) of kind 'Lamp' still exist"
+    client.remove_blueprint(name, "one", user)
+    assert client.assign(name, 10, key).spec.funcname == "cleanup"
+    client.remove_blueprint_definition(name, "lamps", colony.owner.key)
+    assert client.get_blueprint_definitions(name, user) == []
+
+
 def test_an_executor_waits_for_work(colony: Colony) -> None:
     client, key = colony.client, colony.join("ann")
     with ThreadPoolExecutor(1) as pool:

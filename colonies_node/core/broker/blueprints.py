@@ -7,6 +7,7 @@ import uuid
 from colonies_node.core import limits
 from colonies_node.core.broker import processes, reconciliation, schemas
 from colonies_node.core.broker.call import DONE, Call, Done
+from colonies_node.core.broker.files import whole
 from colonies_node.core.broker.members import check_name
 from colonies_node.core.broker.metadata import check_object, check_size
 from colonies_node.core.errors import BadRequest, Conflict, NotFound
@@ -72,8 +73,12 @@ def get(tx: Transaction, message: m.InNamespace, call: Call) -> Blueprint:
 
 
 def get_some(tx: Transaction, message: m.GetBlueprints, call: Call) -> list[Blueprint]:
-    """Blueprints by name: all, those of a kind, or those of a kind at a location. A location alone says nothing."""
-    return blueprints.some(tx, message.namespace, message.kind, message.locationname)
+    """Blueprints by name: all, those of a kind, or those of a kind at a location. A location alone says nothing.
+
+    A list that is too long is refused: an executor would take what is left out for removed.
+    """
+    found = blueprints.some(tx, message.namespace, message.kind, message.locationname)
+    return whole(found, "get blueprints", "ask for those of a kind at a location, or for one by name")
 
 
 def update(tx: Transaction, message: m.UpdateBlueprint, call: Call) -> Blueprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from colonies_node.core import limits
 from colonies_node.core.broker.call import DONE, Call, Done
+from colonies_node.core.broker.files import whole
 from colonies_node.core.broker.members import check_name
 from colonies_node.core.broker.metadata import check_object
 from colonies_node.core.errors import BadRequest, Conflict, Internal, NotFound
@@ -59,7 +60,7 @@ def get(tx: Transaction, message: m.OfName, call: Call) -> BlueprintDefinition:
 
 def get_all(tx: Transaction, message: m.OfColony, call: Call) -> list[BlueprintDefinition]:
     """The colony's definitions by name."""
-    return blueprints.definitions(tx, message.colonyname)
+    return whole(blueprints.definitions(tx, message.colonyname), "get blueprint definitions", "ask for one by name")
 
 
 def remove(tx: Transaction, message: m.InNamespace, call: Call) -> Done:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from colonies_node.core import limits
 from colonies_node.core.model.blueprint import Blueprint, BlueprintDefinition, BlueprintHistory
 from colonies_node.core.model.wire import encode
+from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -42,8 +43,8 @@ def definition_of_kind(tx: Transaction, colonyname: str, kind: str) -> Blueprint
     return _one(BlueprintDefinition, found)
 
 
-def definitions(tx: Transaction, colonyname: str) -> list[BlueprintDefinition]:
-    """The colony's definitions by name, as many as one reply can hold."""
+def definitions(tx: Transaction, colonyname: str) -> Iterator[BlueprintDefinition]:
+    """The colony's definitions by name."""
     return _many(BlueprintDefinition, tx.each(_DEFINITIONS + " order by name", (colonyname,)))
 
 
@@ -85,9 +86,9 @@ def by_id(tx: Transaction, blueprintid: str) -> Blueprint | None:
     return _one(Blueprint, tx.one("select document from blueprints where blueprintid = ?", (blueprintid,)))
 
 
-def some(tx: Transaction, colonyname: str, kind: str, locationname: str) -> list[Blueprint]:
-    """Blueprints by name, as many as one reply can hold: all of the colony, those of a kind, or those of a kind at a
-    location, however that is capitalised."""
+def some(tx: Transaction, colonyname: str, kind: str, locationname: str) -> Iterator[Blueprint]:
+    """Blueprints by name: all of the colony, those of a kind, or those of a kind at a location, however that is
+    capitalised."""
     if not kind:
         return _many(Blueprint, tx.each(_BLUEPRINTS + " order by name", (colonyname,)))
     query = "select document, locationname from blueprints where colonyname = ? and kind = ? order by name"
@@ -125,20 +126,14 @@ def note(tx: Transaction, entry: BlueprintHistory) -> None:
 
 def history(tx: Transaction, blueprintid: str, count: int) -> list[BlueprintHistory]:
     """The latest `count` entries of a blueprint, newest first, as many as one reply can hold."""
-    return _many(BlueprintHistory, tx.each(_HISTORY, (blueprintid, count)))
+    rows = fitting(tx.each(_HISTORY, (blueprintid, count)), lambda row: len(row[0]))
+    return list(_many(BlueprintHistory, rows))
 
 
 def _one(kind: type[T], row: tuple[Any, ...] | None) -> T | None:
     return msgspec.json.decode(row[0], type=kind) if row else None
 
 
-def _many(kind: type[T], rows: Iterable[tuple[Any, ...]]) -> list[T]:
-    """The records of rows that begin with a document, up to limits.MAX_REPLY characters of them, at least one."""
-    found: list[T] = []
-    size = 0
-    for row in rows:
-        size += len(row[0])
-        if found and size > limits.MAX_REPLY:
-            break
-        found.append(msgspec.json.decode(row[0], type=kind))
-    return found
+def _many(kind: type[T], rows: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    """The records of rows that begin with a document."""
+    return (msgspec.json.decode(row[0], type=kind) for row in rows)
