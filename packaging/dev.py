@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The project's tasks: demo, test, check, run, bench, zipapp, lock. Needs nothing but Python with venv.
+"""The project's tasks: demo, test, check, run, bench, manual, zipapp, lock. Needs nothing but Python with venv.
 
 This file keeps to what Python 3.7 can read, so that an old one gets a sentence and not a syntax error.
 """
@@ -19,6 +19,7 @@ usage: python3 packaging/dev.py TASK [ARGUMENTS]
   check                ruff, mypy and the import contracts
   run -- ARGS...       run colonies-node ARGS... from any folder
   bench [--json]       measure the node against a bare echo server
+  manual               write what the program's tables say into docs/
   zipapp [--help]      build the one-file program into dist/
   lock [--upgrade]     renew the lock files from pyproject.toml
 

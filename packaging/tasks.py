@@ -56,6 +56,10 @@ def bench(arguments: list[str]) -> NoReturn:
     become(for_running(), [str(ROOT / "packaging" / "bench"), *arguments])
 
 
+def manual(arguments: list[str]) -> NoReturn:
+    become(for_running(), [str(ROOT / "packaging" / "manual.py"), *arguments])
+
+
 def zipapp(arguments: list[str]) -> int:
     import pyz
 
@@ -69,7 +73,7 @@ def lock(arguments: list[str]) -> int:
 
 
 TASKS: dict[str, Callable[[list[str]], int]] = {
-    task.__name__: task for task in (demo, test, check, run, bench, zipapp, lock)
+    task.__name__: task for task in (demo, test, check, run, bench, manual, zipapp, lock)
 }
 
 

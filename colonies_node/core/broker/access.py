@@ -28,6 +28,8 @@ class Right:
 
     who: str
     check: Check
+    missing: Rejected | None = None
+    """What is said when the thing that the request names is not there."""
 
 
 def _colonyname(message: Any) -> str:
@@ -126,7 +128,7 @@ def member_of_process(missing: str, error: type[Rejected] = Internal) -> Right:
         call.about = process
         require_member(tx, call, process.colonyname)
 
-    return Right("member", check)
+    return Right("member", check, error(missing))
 
 
 def member_to_graph(missing: str) -> Right:
@@ -139,7 +141,7 @@ def member_to_graph(missing: str) -> Right:
         call.about = graph
         require_member(tx, call, graph.colonyname)
 
-    return Right("member", check)
+    return Right("member", check, Internal(missing))
 
 
 def member_to_cron(missing: str, error: type[Rejected] = Internal) -> Right:
@@ -152,7 +154,7 @@ def member_to_cron(missing: str, error: type[Rejected] = Internal) -> Right:
         call.about = cron
         require_member(tx, call, cron.colonyname)
 
-    return Right("member", check)
+    return Right("member", check, error(missing))
 
 
 def member_to_generator(missing: str) -> Right:
@@ -168,7 +170,7 @@ def member_to_generator(missing: str) -> Right:
         call.about = generator
         require_member(tx, call, generator.colonyname)
 
-    return Right("member", check)
+    return Right("member", check, Internal(missing))
 
 
 def member_or_owner_to_blueprint(missing: str) -> Right:
@@ -181,7 +183,7 @@ def member_or_owner_to_blueprint(missing: str) -> Right:
         call.about = blueprint
         require_member_or_owner(tx, call, blueprint.metadata.colonyname)
 
-    return Right("member or colony owner", check)
+    return Right("member or colony owner", check, NotFound(missing))
 
 
 def owner_of_executor(missing: str) -> Right:
@@ -193,7 +195,7 @@ def owner_of_executor(missing: str) -> Right:
             raise Internal(missing)
         require_owner(tx, call, message.colonyname)
 
-    return Right("colony owner", check)
+    return Right("colony owner", check, Internal(missing))
 
 
 def member_to_executor(missing: str) -> Right:
@@ -205,7 +207,7 @@ def member_to_executor(missing: str) -> Right:
             raise Internal(missing)
         require_member(tx, call, message.colonyname)
 
-    return Right("member", check)
+    return Right("member", check, Internal(missing))
 
 
 def member_to_executor_id(missing: str) -> Right:
@@ -219,7 +221,7 @@ def member_to_executor_id(missing: str) -> Right:
             raise NotFound(missing)
         require_member(tx, call, call.about.colonyname)
 
-    return Right("member", check)
+    return Right("member", check, NotFound(missing))
 
 
 def anyone() -> Right:

@@ -22,7 +22,7 @@ RAN_TOO_LONG = '["Maximum execution time limit exceeded"]'
 
 
 def apply(tx: Transaction, message: m.AssignProcess, call: Call) -> Waiter:
-    """The caller as an executor that asks for work: what it is and what it has free."""
+    """Ask for work, as an executor: the answer is a process that the caller runs from now on."""
     if message.timeout == 0:
         raise BadRequest("Invalid timeout value, timeout cannot be zero")
     if call.executor is None:

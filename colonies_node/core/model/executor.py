@@ -64,7 +64,8 @@ class Allocations(Record):
 
 
 class Executor(Record):
-    """A member of a colony that takes work. Times are RFC 3339; the server sets commissiontime and state."""
+    """A member of a colony that takes work. Times are RFC 3339; the server sets `commissiontime`, and `state`: 0
+    pending, 1 approved, 2 rejected, 3 unregistered."""
 
     executorid: str = always(str)
     executortype: str = always(str)

@@ -68,10 +68,14 @@ class GetExecutorById(OfColony):
 
 
 class ReportAllocation(OfExecutor):
+    """What of the executor is in use now; `executorname` is the caller."""
+
     allocations: Allocations = always(Allocations)
 
 
 class UpdateExecutor(OfExecutor):
+    """What the executor has now; `executorname` is the caller."""
+
     capabilities: Capabilities = always(Capabilities)
 
 
@@ -88,12 +92,19 @@ class SubmitFunctionSpec(Message):
 
 
 class AssignProcess(OfColony):
+    """`timeout`: seconds to wait for work, at most 3,600; below 0 it is one look. `availablecpu` (`1500m`, `1.5`) and
+    `availablemem` (`2Gi`) are what the executor has free, without limit where empty. When nothing came: 404 `No process
+    available for assignment`; in a paused colony 408, or 503 without waiting."""
+
     timeout: Int = always(int)
     availablecpu: str = always(str)
     availablemem: str = always(str)
 
 
 class GetProcesses(OfColony):
+    """At most `count` (100) processes of a `state`: 0 waiting, 1 running, 2 successful, 3 failed, 4 cancelled. The
+    first that is given of `executortype`, `initiator` (a name) and `label` filters."""
+
     count: Int = always(int)
     state: Int = always(int)
     executortype: str = always(str)
@@ -102,20 +113,28 @@ class GetProcesses(OfColony):
 
 
 class GetProcessHistory(OfColony):
+    """Submitted in the last `seconds` and now in `state`; `executorid` is the assigned executor, any where empty."""
+
     executorid: str = always(str)
     seconds: Int = always(int)
     state: Int = always(int)
 
 
 class RemoveAllProcesses(OfColony):
+    """`state` 0, 2, 3 or 4, or -1 for all, running ones too."""
+
     state: Int = always(int)
 
 
 class SetOutput(OfProcess):
+    """`out` replaces the output; an empty list leaves it as it is."""
+
     out: list[object] | None = null()
 
 
 class CloseFailed(OfProcess):
+    """`errors` says why."""
+
     errors: list[str] | None = null()
 
 
@@ -132,10 +151,15 @@ class AddLog(OfProcess):
 
 
 class AddExecutorLog(OfExecutor):
+    """`executorname` is the caller."""
+
     message: str = always(str)
 
 
 class GetLogs(OfColony):
+    """At most `count` (500) entries of `processid`, or of `executorname` where that is given: the first ones after
+    `since` (Unix nanoseconds), or with `latest` the last ones."""
+
     processid: str = always(str)
     executorname: str = always(str)
     count: Int = always(int)
@@ -144,6 +168,8 @@ class GetLogs(OfColony):
 
 
 class SearchLogs(OfColony):
+    """At most `count` (100) entries of the last `days` (30) that contain `text`, in which case counts."""
+
     text: str = always(str)
     days: Int = always(int)
     count: Int = always(int)
@@ -179,15 +205,22 @@ class OfProcessGraph(Message):
 
 
 class GetProcessGraphs(OfColony):
+    """At most `count` (100) workflows of a `state`: 0 waiting, 1 running, 2 successful, 3 failed, 4 cancelled."""
+
     count: Int = always(int)
     state: Int = always(int)
 
 
 class RemoveAllProcessGraphs(OfColony):
+    """`state` 0, 2, 3 or 4, or -1 for all, running ones too."""
+
     state: Int = always(int)
 
 
 class AddChild(OfProcessGraph):
+    """The parent must run on the caller. With `insert` what waited for it waits for the new process instead; without,
+    `childprocessid` may name one that waits for the new process too."""
+
     parentprocessid: str = always(str)
     childprocessid: str = always(str)
     spec: FunctionSpec | None = null()
@@ -208,6 +241,8 @@ class OfCron(Message):
 
 
 class GetCrons(OfColony):
+    """At most `count` of them."""
+
     count: Int = always(int)
 
 
@@ -229,6 +264,8 @@ class ResolveGenerator(OfColony):
 
 
 class GetGenerators(OfColony):
+    """At most `count` of them."""
+
     count: Int = always(int)
 
 

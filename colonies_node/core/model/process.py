@@ -9,7 +9,12 @@ from colonies_node.core.model.wire import Int, Record, always, null
 
 
 class Conditions(Record):
-    """What an executor must be and have to get a process."""
+    """What an executor must be and have to get a process.
+
+    Exactly the `executortype`; one of `executornames` and the place, where they are given; `cpu` (`1500m`, `1.5`) and
+    `mem` (`512Mi`, `2G`) free. `dependencies` are nodenames in the same workflow. The rest, `walltime` in seconds, is
+    for the executor to read.
+    """
 
     colonyname: str = always(str)
     executornames: list[str] | None = null()
@@ -67,7 +72,12 @@ class Filesystem(Record):
 
 
 class FunctionSpec(Record):
-    """What to run, where it may run, and how long it may take. Times are whole seconds; 0 and -1 are unlimited."""
+    """What to run, where it may run, and how long it may take. Times are whole seconds; 0 and -1 are unlimited.
+
+    It waits as long as `maxwaittime`, then it fails. It runs as long as `maxexectime`, then it goes back to the queue
+    `maxretries` times (-1 for ever) and fails after that. A step of `priority` (-50,000 to 50,000) is worth a day of
+    waiting. `nodename` is its name in a workflow.
+    """
 
     nodename: str = always(str)
     funcname: str = always(str)
@@ -102,7 +112,12 @@ ENV = 3
 
 
 class Process(Record):
-    """A function spec on its way, as clients read it. Documents are JSON as stored; times are RFC 3339."""
+    """A function spec on its way, as clients read it. Times are RFC 3339, `0001-01-01T00:00:00Z` for never.
+
+    `state` is 0 waiting, 1 running, 2 successful, 3 failed, 4 cancelled. `spec` is a FunctionSpec, `in` (outputs of the
+    parents in a workflow) and `out` are lists of anything, `errors` is a list of texts. The lowest `prioritytime` is
+    next.
+    """
 
     processid: str
     initiatorid: str

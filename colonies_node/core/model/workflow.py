@@ -53,7 +53,8 @@ class Edge(Record):
 
 
 class ProcessGraph(Record):
-    """A workflow on its way, as clients read it. Times are RFC 3339; processes are listed depth first."""
+    """A workflow on its way, as clients read it. Times are RFC 3339; processes are listed depth first. `state` is as
+    that of a process: running once something was taken, successful with the last success."""
 
     processgraphid: str
     initiatorid: str
