@@ -99,13 +99,14 @@ async def finished(
     raise NotFinished(f"Process {processid} has not finished within {timeout:g} s; it goes on.")
 
 
-async def follow_log(log: Log) -> None:
-    """Print a log as it grows, until interrupted."""
+async def follow_log(*logs: Log) -> None:
+    """Print logs as they grow, until interrupted."""
     pace = Pace()
     while True:
         news = False
         try:
-            news = await log.print_new()
+            for log in logs:
+                news |= await log.print_new()
             pace.up()
         except LinkDown as fault:
             pace.down(fault)

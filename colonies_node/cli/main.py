@@ -26,6 +26,8 @@ COMMANDS = {
     "process": "List, show, wait for, cancel and remove processes.",
     "workflow": "Submit, list, draw, cancel and remove workflows.",
     "fs": "List, show and remove files, labels and snapshots.",
+    "blueprint": "Say what should be, and see that executors make it so.",
+    "location": "Add, list and remove the named places of a colony.",
     "log": "Read and write logs.",
     "attribute": "Read and write the attributes of a process.",
     "server": "Ask a server how it is.",

@@ -174,9 +174,14 @@ def card(pairs: Mapping[str, object], plain: bool) -> str:
     return _draw(None, cells, widths, plain)
 
 
+def indented(record: Any) -> str:
+    """A document as people read it: JSON on lines of its own."""
+    return json.dumps(record, indent=2, ensure_ascii=False)
+
+
 def print_json(record: Any) -> None:
     """Print a record as the server sent it, indented."""
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    click.echo(indented(record))
 
 
 def print_done(reply: Any, sentence: str, as_json: bool) -> None:
