@@ -53,6 +53,11 @@ def add(tx: Transaction, message: m.AddCron, call: Call) -> Cron:
             raise BadRequest("Random cron is only supported when specifying intervals")
     if crons.by_name(tx, cron.colonyname, cron.name) is not None:
         raise BadRequest(f"Cron with name <{cron.name}> in Colony <{cron.colonyname}> already exists")
+    return _show(plan(tx, cron, call))
+
+
+def plan(tx: Transaction, cron: Cron, call: Call) -> CronRow:
+    """Store a cron that is in order; the row as it was sent, without the next instant if that is the rule's."""
     nextrun, lastrun = _instant(cron.nextrun), _instant(cron.lastrun)
     initiator = call.initiator()
     row = CronRow(
@@ -74,7 +79,7 @@ def add(tx: Transaction, message: m.AddCron, call: Call) -> Cron:
     stored = row if nextrun else msgspec.structs.replace(row, nextrun=_next(tx, row, call.rules.zone))
     crons.insert(tx, stored)
     tx.due(stored.nextrun)
-    return _show(row)
+    return row
 
 
 def _instant(text: str) -> int:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from colonies_node.core import limits
-from colonies_node.core.broker import crons, processes, workflows
+from colonies_node.core.broker import crons, processes
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import Conflict
-from colonies_node.core.model import messages as m
 from colonies_node.core.model.blueprint import Blueprint, BlueprintDefinition, Handler
 from colonies_node.core.model.cron import Cron
 from colonies_node.core.model.process import Conditions, FunctionSpec
-from colonies_node.core.model.wire import encode
+from colonies_node.core.model.wire import decode, encode
 from colonies_node.core.model.workflow import WorkflowSpec
 from colonies_node.core.store import blueprints
 from colonies_node.core.store import crons as stored
@@ -50,7 +49,7 @@ def ensure_cron(tx: Transaction, blueprint: Blueprint, handler: Handler, call: C
         waitforprevprocessgraph=True,
         workflowspec=encode(WorkflowSpec(colonyname=colonyname, functionspecs=[node])).decode(),
     )
-    crons.add(tx, m.AddCron(cron=cron), call)
+    crons.plan(tx, cron, call)
 
 
 def drop_cron(tx: Transaction, blueprint: Blueprint) -> None:
@@ -84,7 +83,7 @@ def _cron_name(blueprint: Blueprint) -> str:
 
 def _is_for(cron: CronRow, kind: str) -> bool:
     """Whether a cron with the name of a kind's is that: `A-b` anywhere has the name of `A` at `b`."""
-    nodes = workflows.read_spec(cron.workflowspec, cron.colonyname).functionspecs or ()
+    nodes = decode(WorkflowSpec, cron.workflowspec.encode()).functionspecs or ()
     return all((node.kwargs or {}).get("kind", kind) == kind for node in nodes)
 
 
