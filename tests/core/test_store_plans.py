@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -272,3 +273,138 @@ def test_a_list_costs_by_what_it_shows(colony: Colony) -> None:
     short = steps(colony, ten)
     multiply(colony, first, 5_000)
     assert steps(colony, ten) <= 2 * short
+
+
+# -- what others have -------------------------------------------------------------------------------------------------
+
+
+def swell(colony: Colony, table: str, number: int, **values: str) -> None:
+    """Make copies of the first row of a table; `values` are expressions for columns, with `i` counting."""
+    columns = [name for (_, name, *_) in colony.rows(f"pragma table_info({table})") if name != "seq"]
+    chosen = ", ".join(values.get(name, name) for name in columns)
+    colony.commit(
+        lambda tx: tx.run(
+            f"with recursive n(i) as (select 1 union all select i + 1 from n where i < {number})"
+            f" insert into {table} ({', '.join(columns)}) select {chosen} from (select * from {table} limit 1), n"
+        )
+    )
+
+
+def workflow(colony: Colony) -> str:
+    """Submit a workflow of two, and run it to its end; its id."""
+    nodes = [
+        {"nodename": name, "funcname": "f", "conditions": {"executortype": "cli", "dependencies": after}}
+        for name, after in (("a", []), ("b", ["a"]))
+    ]
+    graph = colony.call(USER, "submitworkflowspecmsg", spec={"colonyname": NAME, "functionspecs": nodes})
+    for processid in graph["processids"]:
+        taken = colony.assign(ANN)
+        assert taken is not None and taken.processid == processid
+        colony.call(ANN, "closesuccessfulmsg", processid=processid, out=[1])
+    processgraphid: str = graph["processgraphid"]
+    return processgraphid
+
+
+def acts(colony: Colony) -> dict[str, Callable[[], Any]]:
+    """What people do in a colony; it is there again for the next one to do it."""
+    of = {"colonyname": NAME}
+    spec = json.dumps(of | {"functionspecs": [{"nodename": "a", "funcname": "f", "conditions": {"executortype": "x"}}]})
+    file = of | {"label": "/mine", "name": "f"}
+    call = functools.partial(colony.call, USER)
+    numbers = itertools.count()
+
+    def cron() -> None:
+        made = call("addcronmsg", cron=of | {"name": "c", "interval": 60, "workflowspec": spec})
+        colony.fire()
+        call("runcronmsg", cronid=made["cronid"])
+        call("removecronmsg", cronid=made["cronid"])
+
+    def generator() -> None:
+        made = call("addgeneratormsg", generator=of | {"name": "g", "trigger": 2, "workflowspec": spec})
+        for arg in ("x", "y"):
+            call("packgeneratormsg", generatorid=made["generatorid"], arg=arg)
+        colony.fire()
+        call("removegeneratormsg", generatorid=made["generatorid"])
+
+    def files() -> None:
+        call("addfilemsg", file=file | {"size": 1})
+        call("getfilemsg", **file, latest=True)
+        call("getfilesmsg", **of, label="/mine")
+        snapshot = call("createsnapshotmsg", **of, label="/mine", name=f"s{next(numbers)}")
+        call("removesnapshotmsg", **of, snapshotid=snapshot["snapshotid"])
+        call("removefilemsg", **file)
+
+    def logs() -> None:
+        processid = colony.submit()
+        assert colony.assign(ANN)
+        colony.call(ANN, "addlogmsg", processid=processid, message="hello")
+        colony.call(ANN, "addattributemsg", attribute={"targetid": processid, "key": "k", "attributetype": 1})
+        call("getlogsmsg", processid=processid, count=10, latest=True)
+        colony.call(ANN, "closefailedmsg", processid=processid, errors=["no"])
+        call("removeprocessmsg", processid=processid)
+
+    def clearing() -> None:
+        colony.submit(conditions={"executortype": "gpu"}, env={"A": "b"})
+        colony.call(OWNER, "removeallprocessesmsg", **of, state=0)
+
+    return {
+        "a workflow": lambda: call("removeprocessgraphmsg", processgraphid=workflow(colony)),
+        "a drawing": lambda: call("getprocessgraphsmsg", **of, state=2, count=10),
+        "a cron": cron,
+        "a generator": generator,
+        "files": files,
+        "logs": logs,
+        "clearing the queue": clearing,
+        "what is due": colony.next_due,
+        "retention": lambda: colony.commit(lambda tx: retention.sweep(tx, colony.now + 10**18)),
+    }
+
+
+def test_what_others_have_costs_nothing(tmp_path: Path) -> None:
+    """Hundreds of thousands of rows that a message is not about: failures that are kept, workflows that are over, crons
+    that are not due, arguments, files, snapshots and logs of somebody else."""
+    colony = Colony(tmp_path)
+    colony.hire("ann")
+    furnish(colony)
+    deeds = acts(colony)
+    both = (colony.store._writer, colony.store._reader)
+
+    def cost(deed: Callable[[], Any]) -> int:
+        return sum(steps_of(connection, deed) for connection in both)
+
+    for deed in deeds.values():
+        deed()
+    before = {name: cost(deed) for name, deed in deeds.items()}
+    a_fresh_id = {"processid": "'p' || i", "processgraphid": "'g' || (i / 10)"}
+    swell(colony, "processes", 100_000, **a_fresh_id, state="3", executortype="'old'", endtime="submissiontime")
+    swell(colony, "processes", 20_000, processid="'q' || i", processgraphid="''", state="3", executortype="'old'")
+    swell(colony, "processgraphs", 10_000, processgraphid="'g' || i", state="3")
+    swell(colony, "edges", 100_000, child="1000000 + i", parent="1000000 + i / 10")
+    swell(colony, "attributes", 50_000, attributeid="'a' || i", targetid="'p' || i")
+    swell(colony, "logs", 50_000, processid="'p' || i", timestamp="timestamp + 2000000000000000000 + i")
+    swell(colony, "crons", 5_000, cronid="'c' || i", name="'c' || i", nextrun="9000000000000000000")
+    swell(colony, "generators", 5_000, generatorid="'g' || i", name="'g' || i", due="0")
+    swell(colony, "generatorargs", 50_000, generatorid="'g' || (i / 10)")
+    swell(colony, "files", 50_000, fileid="'f' || i", label="'/theirs/' || (i / 100)", name="'n' || (i / 10)")
+    swell(colony, "snapshots", 5_000, snapshotid="'s' || i", name="'theirs' || i")
+    for name, deed in deeds.items():
+        after = cost(deed)
+        assert after <= 2 * before[name], f"{name}: {before[name]} steps before, {after} after"
+    colony.close()
+
+
+def furnish(colony: Colony) -> None:
+    """Have one of everything that others will have many of."""
+    of = {"colonyname": NAME}
+    spec = json.dumps(of | {"functionspecs": []})
+    workflow(colony)
+    failed = colony.submit(env={"A": "b"})
+    assert colony.assign(ANN)
+    colony.call(ANN, "addlogmsg", processid=failed, message="hello")
+    colony.call(ANN, "closefailedmsg", processid=failed, errors=["no"])
+    colony.call(USER, "addcronmsg", cron=of | {"name": "theirs", "interval": 10**6, "workflowspec": spec})
+    theirs = of | {"name": "theirs", "trigger": 9, "workflowspec": spec}
+    generatorid = colony.call(USER, "addgeneratormsg", generator=theirs)["generatorid"]
+    colony.call(USER, "packgeneratormsg", generatorid=generatorid, arg="x")
+    colony.call(USER, "addfilemsg", file=of | {"label": "/theirs", "name": "f", "size": 1})
+    colony.call(USER, "createsnapshotmsg", **of, label="/theirs", name="theirs")

@@ -118,8 +118,8 @@ def remove(tx: Transaction, blueprintid: str) -> None:
 def note(tx: Transaction, entry: BlueprintHistory) -> None:
     """Keep what a blueprint became; entries beyond limits.MAX_BLUEPRINT_HISTORY go, the oldest first."""
     tx.run(
-        "insert into blueprinthistory (blueprintid, colonyname, document) values (?, ?, ?)",
-        (entry.blueprintid, entry.namespace, encode(entry).decode()),
+        "insert into blueprinthistory (blueprintid, document) values (?, ?)",
+        (entry.blueprintid, encode(entry).decode()),
     )
     tx.run(_TRIM_HISTORY, {"id": entry.blueprintid, "kept": limits.MAX_BLUEPRINT_HISTORY})
 

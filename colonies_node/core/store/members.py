@@ -20,7 +20,6 @@ _OWNED = (
     "generators",
     "blueprintdefinitions",
     "blueprints",
-    "blueprinthistory",
 )
 
 
@@ -66,6 +65,10 @@ def remove_colony(tx: Transaction, name: str) -> None:
     tx.run("delete from edges where child in (select seq from processes where colonyname = ?)", (name,))
     tx.run(
         "delete from generatorargs where generatorid in (select generatorid from generators where colonyname = ?)",
+        (name,),
+    )
+    tx.run(
+        "delete from blueprinthistory where blueprintid in (select blueprintid from blueprints where colonyname = ?)",
         (name,),
     )
     for table in _OWNED:

@@ -139,13 +139,15 @@ _HISTORY = f"""
     order by submissiontime desc limit {limits.MAX_HISTORY}
 """
 _REMOVE = "delete from processes where seq = ?"
-# The state is a number in the text, so that a removal can use the index on the finished ones.
+# The number in the text and the order lead to the index on the state: another one has all processes of the colony.
+_ORDER = {ProcessState.WAITING: "prioritytime", ProcessState.RUNNING: "starttime"}
 _OF_STATE = {
     state: f"from processes where colonyname = ? and state = {int(state)} {'and state > 1' if state > 1 else ''}"
-    " and processgraphid = ''"
+    f" and processgraphid = '' {{}} order by {_ORDER.get(state, 'endtime')}"
     for state in ProcessState
 }
-_REMOVE_ALL_ATTRIBUTES = "delete from attributes where targetid in (select processid {} and hasattributes = 1)"
+_REMOVE_ALL_ATTRIBUTES = "delete from attributes where targetid in (select processid {})"
+_REMOVE_ALL = "delete from processes where seq in (select seq {})"
 _WAIT_DUE = f"""
     select {COLUMNS} from processes where state = 0 and waitdeadline > 0 and waitdeadline <= ?
     order by waitdeadline limit ?
@@ -280,8 +282,8 @@ def remove(tx: Transaction, process: ProcessRow) -> None:
 
 def remove_all(tx: Transaction, colonyname: str, state: ProcessState) -> int:
     """Forget all processes of a state that belong to no workflow, with their attributes; how many they were."""
-    tx.run(_REMOVE_ALL_ATTRIBUTES.format(_OF_STATE[state]), (colonyname,))
-    return tx.run(f"delete {_OF_STATE[state]}", (colonyname,))
+    tx.run(_REMOVE_ALL_ATTRIBUTES.format(_OF_STATE[state].format("and hasattributes = 1")), (colonyname,))
+    return tx.run(_REMOVE_ALL.format(_OF_STATE[state].format("")), (colonyname,))
 
 
 def due_to_run(tx: Transaction, count: int) -> list[ProcessRow]:

@@ -5,7 +5,8 @@ Why the indexes are as they are: the queue of waiting processes is read by colon
 `prioritytime`. `target` is empty for "any executor of the type", a name for a process meant for one, and `*` for one
 meant for several: three short range scans find the next process for an executor, however many wait for others;
 `submissiontime` is there for the age of the queue alone. Lists and deadlines have partial indexes on just the states
-that they look at, so that a million finished processes cost a waiting one nothing.
+that they look at, so that a million finished processes cost a waiting one nothing, and retention does not look again
+and again at the old failures that it keeps.
 
 A workflow keeps the number of its members in each state, and a process the number of parents it still waits for
 (`waitforparents`), so that what follows from closing one of 10,000 members is found without looking at the others.
@@ -134,6 +135,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index processes_held on processes (assignedexecutorid, colonyname) where state = 1;
     create index processes_finished on processes (colonyname, state, endtime) where state > 1;
     create index processes_submitted on processes (colonyname, submissiontime);
+    create index processes_forgettable on processes (colonyname, submissiontime)
+        where state = 2 and processgraphid = '';
     create index processes_wait_due on processes (waitdeadline) where state = 0 and waitdeadline > 0;
     create index processes_of_graph on processes (processgraphid, seq) where processgraphid <> '';
     create index processes_exec_due on processes (execdeadline) where state = 1 and execdeadline > 0;
@@ -280,7 +283,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create table blueprinthistory (
         seq integer primary key,
         blueprintid text not null,
-        colonyname text not null,
         document text not null
     );
     create index blueprinthistory_in_order on blueprinthistory (blueprintid, seq);
