@@ -58,6 +58,8 @@ def swap_case(value: Any, kind: Any) -> Any:
         hints = {field.encode_name: get_type_hints(kind)[field.name] for field in msgspec.structs.fields(kind)}
         return {name.upper(): swap_case(item, hints[name]) for name, item in value.items()}
     arguments = getattr(kind, "__args__", ())
+    if getattr(kind, "__origin__", None) is dict:
+        return {name: swap_case(item, arguments[1]) for name, item in value.items()}
     if isinstance(value, list) and arguments:
         inner = next((a for a in arguments if getattr(a, "__origin__", None) is list), kind)
         return [swap_case(item, inner.__args__[0]) if getattr(inner, "__args__", ()) else item for item in value]
