@@ -40,7 +40,7 @@ LOOKS = (Kind.READ, Kind.SCAN)
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page anew; it is an error if that is not possible."""
+    """Write the page anew, and say where it is."""
     if arguments:
         print("manual takes no arguments: it writes all that is made", file=sys.stderr)
         return 2
@@ -68,7 +68,7 @@ def messages() -> str:
     lines += [
         "## Records",
         "",
-        "In alphabetical order. *Left out*: a reply does not have the field while it is that.",
+        "In alphabetical order. *Left out*: a reply has no such field while it is that.",
         "",
     ]
     for record in sorted(reached(), key=lambda record: record.__name__):
@@ -223,8 +223,9 @@ def called(function: Callable[..., Any], seen: set[Any]) -> Iterator[Callable[..
 
 def own(function: Callable[..., Any]) -> Iterator[tuple[int, str]]:
     """The refusals in the body of one function."""
-    for node in ast.walk(tree(function)):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+    raises = (node for node in ast.walk(tree(function)) if isinstance(node, ast.Raise))
+    for node in sorted(raises, key=lambda node: node.lineno):
+        if isinstance(node.exc, ast.Call):
             error = named(node.exc.func, function)
             if isinstance(error, type) and issubclass(error, errors.Rejected) and node.exc.args:
                 text, *status = node.exc.args
