@@ -12,6 +12,7 @@ import click
 
 from colonies_node.cli.function import conclude
 from colonies_node.cli.table import print_entry, print_json, table
+from colonies_node.cli.times import seconds
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.core.limits import MAX_LOG_SEARCH, MAX_LOG_SEARCH_DAYS, MAX_LOGS
 from colonies_node.settings import MEMBER
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from colonies_node.cli.link import Link
 
 command = Noun("log", help="Read and write logs.")
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @command.verb("add", MEMBER, "colonies-node log add -p PROCESSID -m 'half way' --prvkey pi1.key")
@@ -83,8 +82,8 @@ def instant(text: str) -> int:
     """A moment in nanoseconds since 1970: given so, as an age (`10m`), or as an ISO 8601 time."""
     if re.fullmatch(r"[0-9]{1,19}", text):
         return int(text)
-    if age := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
-        return time.time_ns() - int(age[1]) * _UNITS[age[2]] * 1_000_000_000
+    if (age := seconds(text)) is not None:
+        return time.time_ns() - age * 1_000_000_000
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp() * 1_000_000) * 1000
     except (ValueError, OverflowError):

@@ -25,6 +25,8 @@ COMMANDS = {
     "function": "Submit work, and list what executors offer.",
     "process": "List, show, wait for, cancel and remove processes.",
     "workflow": "Submit, list, draw, cancel and remove workflows.",
+    "cron": "Start workflows by the clock.",
+    "generator": "Start workflows by the number of packed arguments.",
     "fs": "List, show and remove files, labels and snapshots.",
     "blueprint": "Say what should be, and see that executors make it so.",
     "location": "Add, list and remove the named places of a colony.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +78,18 @@ def workflow_from_file(path: str, colony: str) -> dict[str, Any]:
     found = read_json(path)
     if isinstance(found, dict) and isinstance(found.get("functionspecs"), list):
         return {**found, "colonyname": found.get("colonyname") or colony}
-    if not isinstance(found, list):
-        kind = "a function spec, which `function submit` takes" if isinstance(found, dict) else "no JSON array"
-        raise click.ClickException(f"{path} holds {kind}; an array of function specs is expected.")
-    return {"colonyname": colony, "functionspecs": found}
+    if isinstance(found, list):
+        return {"colonyname": colony, "functionspecs": found}
+    if isinstance(found, dict):
+        kind = "one function spec, which `function submit` takes; a workflow is an array of them: put [ and ] around it"
+    else:
+        kind = "no JSON array; a workflow is an array of function specs"
+    raise click.ClickException(f"{path} holds {kind}.")
+
+
+def node_names(workflowspec: str) -> str:
+    """The nodes of a workflow spec in JSON text, for people; empty if it is none."""
+    try:
+        return ", ".join(str(node["nodename"]) for node in json.loads(workflowspec)["functionspecs"])
+    except (ValueError, LookupError, TypeError):
+        return ""

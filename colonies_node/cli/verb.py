@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,19 @@ def confirm(question: str, yes: bool) -> None:
         raise click.ClickException("Nothing was removed: give --yes to remove without being asked.") from None
     if not agreed:
         raise click.ClickException("Nothing was removed.")
+
+
+@contextmanager
+def explained(text: str, advice: str) -> Iterator[None]:
+    """Say what to do when a server refuses with this text."""
+    from colonies_node.core.errors import Refused
+
+    try:
+        yield
+    except Refused as refusal:
+        if text not in refusal.message:
+            raise
+        raise click.ClickException(f"{refusal.message}: {advice}.") from None
 
 
 def named(flags: str, help: str, *, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
