@@ -92,6 +92,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 def _requests(meter: Meter) -> Iterator[Metric]:
     text = "Requests by message type and status; 499: the client hung up before it had its answer"
     requests = CounterMetricFamily("colonies_requests", text, labels=["msgtype", "status"])
+    # To sort is to copy in one step: the meter may meet a new type meanwhile.
     for (msgtype, status), number in sorted(meter.requests.items()):
         requests.add_metric([msgtype, str(status)], number)
     yield requests

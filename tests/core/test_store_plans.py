@@ -362,7 +362,7 @@ def acts(colony: Colony) -> dict[str, Callable[[], Any]]:
 
 def test_what_others_have_costs_nothing(tmp_path: Path) -> None:
     """Hundreds of thousands of rows that a message is not about: failures that are kept, workflows that are over, crons
-    that are not due, arguments, files, snapshots and logs of somebody else."""
+    that are not due, executors that are gone, arguments, files, snapshots and logs of somebody else."""
     colony = Colony(tmp_path)
     colony.hire("ann")
     furnish(colony)
@@ -386,6 +386,7 @@ def test_what_others_have_costs_nothing(tmp_path: Path) -> None:
     swell(colony, "generators", 5_000, generatorid="'g' || i", name="'g' || i", due="0")
     swell(colony, "generatorargs", 50_000, generatorid="'g' || (i / 10)")
     swell(colony, "files", 50_000, fileid="'f' || i", label="'/theirs/' || (i / 100)", name="'n' || (i / 10)")
+    swell(colony, "executors", 20_000, executorname="'e' || i", executorid="'e' || i", state="3")
     swell(colony, "snapshots", 5_000, snapshotid="'s' || i", name="'theirs' || i")
     for name, deed in deeds.items():
         after = cost(deed)

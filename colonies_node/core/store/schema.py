@@ -70,6 +70,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         primary key (colonyname, executorname)
     );
     create index executors_by_id on executors (executorid);
+    create index executors_heard on executors (lastheardfromtime) where state <> 3 and lastheardfromtime > 0;
 
     create table functions (
         functionid text primary key,
