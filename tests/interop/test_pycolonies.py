@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from crypto import Crypto
+from model import Workflow
 from pycolonies import Colonies, ColoniesConnectionError, colonies_client, func_spec
 
 from tests.cli.shell import program, until_ready
@@ -347,6 +349,177 @@ def test_executors_at_the_same_time_share_the_work_without_losing_or_doubling_an
     assert sorted(processid for processid, _ in done) == sorted(submitted)
     outputs = {colony.client.get_process(processid, submitter).output[0] for processid in submitted}
     assert outputs == set(range(executors * each))
+
+
+def workflow(colony: Colony, nodes: dict[str, list[str]]) -> Workflow:
+    """A workflow of "name → names it waits for"."""
+    specs = []
+    for name, after in nodes.items():
+        spec = colony.spec(name, func=name)
+        spec.conditions.dependencies = after
+        specs.append(spec)
+    return Workflow(colonyname=colony.name, functionspecs=specs)
+
+
+def run(colony: Colony, key: str) -> Any:
+    """Take the next process and close it with its name and what it was given."""
+    process = colony.client.assign(colony.name, 10, key)
+    colony.client.close(process.processid, [process.spec.nodename, *(process.input or [])], key)
+    return process
+
+
+def test_a_workflow_runs_from_its_root_to_its_leaf(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    graph = client.submit_workflow(workflow(colony, {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}), key)
+    assert (graph.state, graph.submissiontime, len(graph.rootprocessids)) == (WAITING, NEVER, 1)
+    a, b, c, d = (client.find_process(name, graph.processids, key) for name in "abcd")
+    assert (a.children, d.parents, d.waitforparents) == ([b.processid, c.processid], [b.processid, c.processid], True)
+    drawn = client.get_processgraph(graph.processgraphid, key)
+    assert {edge.id for edge in drawn.edges} == {
+        f"{one.processid}-{two.processid}" for one, two in ((a, b), (a, c), (b, d), (c, d))
+    }
+    assert {node.data["label"]: node.type for node in drawn.nodes} == {"a": "input", "b": "", "c": "", "d": "output"}
+    for _ in range(4):
+        assert client.get_processgraphs(colony.name, 10, key, SUCCESS) is None
+        last = run(colony, key)
+    assert last.input == ["b", "a", "c", "a"]
+    (done,) = client.get_processgraphs(colony.name, 10, key, SUCCESS)
+    assert done["processgraphid"] == graph.processgraphid
+    client.remove_processgraph(graph.processgraphid, key)
+    assert refusal(client.get_process, d.processid, key) == "Failed to get process, process not found"
+
+
+def test_a_running_process_adds_children(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    graph = client.submit_workflow(workflow(colony, {"a": [], "z": ["a"]}), key)
+    first = client.assign(colony.name, 10, key)
+    (last,) = first.children
+    between = client.add_child(graph.processgraphid, first.processid, "", colony.spec("m"), "m", True, key)
+    beside = client.add_child(graph.processgraphid, first.processid, last, colony.spec("n"), "n", False, key)
+    assert client.get_process(last, key).parents == [between["processid"], beside["processid"]]
+    client.close(first.processid, [], key)
+    assert {run(colony, key).processid for _ in range(2)} == {between["processid"], beside["processid"]}
+    assert run(colony, key).processid == last
+    assert client.get_processgraph(graph.processgraphid, key).state == SUCCESS
+
+
+def test_workflows_fail_and_are_removed(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    graph = client.submit_workflow(workflow(colony, {"a": [], "b": ["a"]}), key)
+    client.fail(client.assign(colony.name, 10, key).processid, ["no"], key)
+    assert client.get_processgraph(graph.processgraphid, key).state == FAILED
+    assert [client.get_process(processid, key).state for processid in graph.processids] == [FAILED, FAILED]
+    refused = refusal(client.submit_workflow, workflow(colony, {"a": ["b"], "b": ["a"]}), key)
+    assert "these nodes wait for each other" in refused
+    client.remove_all_processgraphs(colony.name, colony.owner.key, FAILED)
+    assert client.get_processgraphs(colony.name, 10, key, FAILED) is None
+
+
+def test_crons_are_added_run_and_removed(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    chain = workflow(colony, {"a": [], "b": ["a"]})
+    cron = client.add_cron("nightly", "0 0 3 1 1 *", False, chain, colony.name, key)
+    assert refusal(client.add_cron, "nightly", "@daily", False, chain, colony.name, key) == (
+        f"Cron with name <nightly> in Colony <{colony.name}> already exists"
+    )
+    assert "expected exactly 6 fields" in refusal(client.add_cron, "x", "0 3 * * *", False, chain, colony.name, key)
+    assert [one["name"] for one in client.get_crons(colony.name, 10, key)] == ["nightly"]
+    assert client.run_cron(cron["cronid"], key)["prevprocessgraphid"] == ""
+    started = client.get_cron(cron["cronid"], key)["prevprocessgraphid"]
+    assert [run(colony, key).spec.nodename for _ in range(2)] == ["a", "b"]
+    assert client.get_processgraph(started, key).state == SUCCESS
+    client.run_cron(cron["cronid"], key)
+    assert client.assign(colony.name, 10, key).input == ["b", "a"]  # what the one before came to
+    client.del_cron(cron["cronid"], key)
+    assert client.get_crons(colony.name, 10, key) == []
+
+
+def test_a_cron_starts_by_the_clock(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    cron = client.add_cron("often", "* * * * * *", False, workflow(colony, {"a": []}), colony.name, key)
+    assert client.assign(colony.name, 10, key).spec.nodename == "a"
+    client.del_cron(cron["cronid"], key)
+
+
+def test_generators_start_workflows(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    spec = workflow(colony, {"a": [], "b": ["a"]}).model_dump_json(by_alias=True)
+    generator = {"name": "pile", "colonyname": colony.name, "workflowspec": spec, "trigger": 2, "timeout": -1}
+    added = client.add_generator(generator, key)
+    assert [one["name"] for one in client.get_generators(colony.name, key)] == ["pile"]
+    # The SDK has no way to pack.
+    for arg in ("one", "two", "three"):
+        pack = {"msgtype": "packgeneratormsg", "generatorid": added["generatorid"], "arg": arg}
+        assert client._Colonies__rpc(pack, key) == {}
+    assert client.assign(colony.name, 10, key).spec.args == ["one", "two"]
+    assert client.get_generator(added["generatorid"], key)["queuesize"] == 1
+    client.remove_generator(added["generatorid"], key)
+    assert client.get_generators(colony.name, key) is None
+
+
+class ObjectStore:
+    """An S3 client, as far as the SDK needs one."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def head_bucket(self, Bucket: str) -> None:
+        """There is every bucket."""
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.objects[Key] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, io.BytesIO]:
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def delete_object(self, Bucket: str, Key: str) -> None:
+        del self.objects[Key]
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What is in the object store that the SDK uses."""
+    store = ObjectStore()
+    monkeypatch.setattr("pycolonies.boto3.client", lambda *_, **__: store)
+    for name, value in (("ENDPOINT", "s3.lab:9000"), ("TLS", "false"), ("SKIPVERIFY", "true"), ("BUCKET", "b")):
+        monkeypatch.setenv(f"AWS_S3_{name}", value)
+    return store.objects
+
+
+def test_files_have_revisions_labels_and_snapshots(colony: Colony, objects: dict[str, bytes]) -> None:
+    client, key = colony.client, colony.join("ann")
+
+    def upload(name: str, data: bytes, label: str) -> Any:
+        return client.upload_data(colony.name, key, filename=name, data=data, label=label)
+
+    first, second = upload("f", b"one", "/in"), upload("f", b"two!", "in/")
+    inner = upload("g", b"", "/in/deep")
+    assert (second["label"], second["size"], second["ref"]["s3object"]["server"]) == ("/in", 4, "s3.lab")
+    assert second["sequencenr"] > first["sequencenr"]
+    assert client.download_data(colony.name, key, label="/in", filename="f") == b"two!"
+    assert client.download_data(colony.name, key, fileid=first["fileid"]) == b"one"
+    revisions = client.get_file(colony.name, key, label="/in", filename="f", latest=False)
+    assert [one["fileid"] for one in revisions] == [second["fileid"], first["fileid"]]
+    (listed,) = client.get_files("/in", colony.name, key)
+    assert (listed["name"], listed["checksum"], listed["size"]) == ("f", second["checksum"], 4)
+    assert objects[listed["s3filename"]] == b"two!"
+    labels = [{"name": "/in", "files": 2}, {"name": "/in/deep", "files": 1}]
+    assert client.get_file_labels(colony.name, key) == labels
+    assert client.get_file_labels(colony.name, key, name="/in/deep", exact=True) == labels[1:]
+
+    snapshot = client.create_snapshot(colony.name, "/in", "before", key)
+    assert snapshot["fileids"] == [second["fileid"], inner["fileid"]]
+    assert refusal(client.create_snapshot, colony.name, "/in", "", key) == "Failed to create snapshot, it has no name"
+    upload("f", b"three", "/in")
+    assert client.get_snapshot_by_name(colony.name, "before", key) == snapshot
+    assert client.get_snapshot_by_id(colony.name, snapshot["snapshotid"], key) == snapshot
+    assert client.get_snapshots(colony.name, key) == [snapshot]
+
+    client.delete_file(colony.name, key, label="/in", filename="f")
+    assert refusal(lambda: client.get_file(colony.name, key, label="/in", filename="f")) == "Failed to get file"
+    assert client.get_files("/in", colony.name, key) == []
+    client.delete_file(colony.name, key, fileid=inner["fileid"])
+    assert client.get_file_labels(colony.name, key) is None
 
 
 def test_the_sdk_finds_the_server_in_its_environment(colony: Colony, monkeypatch: pytest.MonkeyPatch) -> None:
