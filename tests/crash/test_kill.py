@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -18,24 +16,20 @@ ROUNDS = 20
 
 
 @pytest.mark.slow
-async def test_what_was_answered_survives_twenty_kills(tmp_path: Path) -> None:
-    seed = int(os.environ.get("COLONIES_NODE_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
-    print(f"to repeat: COLONIES_NODE_TEST_SEED={seed}")
-    luck = random.Random(seed)
+async def test_what_was_answered_survives_twenty_kills(tmp_path: Path, luck: random.Random) -> None:
     data, promises = tmp_path / "data", Promises()
     closed = 0
     for number in range(ROUNDS):
         async with colonies_node("serve", "--data", str(data), "--port", "0") as server:
-            found = re.search(r" on (http://\S+:\d+),", await server.until("ready:"))
-            assert found is not None
+            url = await server.url()
             if number == 0:
-                await furnish(found[1], (data / "server.key").read_text().strip())
-            async with Client(found[1], None) as client:
+                await furnish(url, (data / "server.key").read_text().strip())
+            async with Client(url, None) as client:
                 assert await client.healthy()
             patience = luck.uniform(0.05, 0.6)
             with trio.fail_after(60):
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(load, found[1], promises, luck)
+                    nursery.start_soon(load, url, promises, luck)
                     with trio.move_on_after(patience):
                         await trio.sleep_forever()
                     server.process.kill()

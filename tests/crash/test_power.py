@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import random
-import re
 import shutil
 import signal
 import struct
@@ -92,9 +91,7 @@ async def test_what_was_answered_is_on_the_disk_after_the_power_was_lost(machine
     data = machine.root / "data"
     for number in range(3):
         async with colonies_node("serve", "--data", str(data), "--port", "0") as server:
-            found = re.search(r" on (http://\S+:\d+),", await server.until("ready:"))
-            assert found is not None
-            url = found[1]
+            url = await server.url()
             if number == 0:
                 await furnish(url, (data / "server.key").read_text().strip())
             with trio.fail_after(60):
@@ -115,8 +112,7 @@ async def test_what_was_answered_is_on_the_disk_after_the_power_was_lost(machine
         check(data / "colonies.db", promises)
     assert len(promises.submitted) > 30 and len(promises.closed) > 10
     async with colonies_node("serve", "--data", str(data), "--port", "0") as server:
-        found = re.search(r" on (http://\S+:\d+),", await server.until("ready:"))
-        assert found is not None
-        async with Client(found[1], None) as client:
+        url = await server.url()
+        async with Client(url, None) as client:
             assert await client.healthy()
     machine.stop()

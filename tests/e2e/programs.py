@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -32,6 +33,12 @@ class Spoken:
                         return line
                 assert self.process.poll() is None, f"it ended without saying {words!r}: {self.lines}"
                 await self._said.wait()
+
+    async def url(self) -> str:
+        """Where a server can be asked, once it is ready."""
+        found = re.search(r" on (https?://\S+:\d+),", await self.until("ready:"))
+        assert found is not None
+        return found[1]
 
     async def ended(self) -> int:
         """Its exit status."""

@@ -204,9 +204,7 @@ async def settled(stream: trio.SocketStream) -> bytes:
 async def test_a_server_that_is_told_to_stop_answers_everybody_who_waits(tmp_path: Path) -> None:
     arguments = ("serve", "--data", str(tmp_path / "data"), "--port", "0")
     async with colonies_node(*arguments) as server:
-        found = re.search(r" on (http://\S+:\d+),", await server.until("ready:"))
-        assert found is not None
-        url = found[1]
+        url = await server.url()
         executors = await furnish(url, (tmp_path / "data" / "server.key").read_text().strip(), 20)
         answers: list[tuple[int, str]] = []
         asked = 0
