@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonies_node.cli.function import conclude, print_output
+from colonies_node.cli.removal import add_removeall
 from colonies_node.cli.table import STATES, card, cell, moment, print_done, print_json, state_word, table, when
-from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
+from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.core.limits import MAX_LIST
 from colonies_node.settings import COLONY_OWNER, MEMBER
 
@@ -234,27 +235,12 @@ def _tell(link: Link, msgtype: str, processid: str, done: str, as_json: bool, **
     print_done(reply, f"Process {processid} is {done}.", as_json)
 
 
-@command.verb(
-    "removeall",
-    COLONY_OWNER,
-    "colonies-node process removeall --successful\ncolonies-node process removeall --yes",
+add_removeall(
+    command,
+    "processes",
+    "removeallprocessesmsg",
+    "Remove all processes of the colony, or those in one state; workflows stay.",
 )
-@click.option("--waiting", is_flag=True, help="Those that wait.")
-@click.option("--successful", is_flag=True, help="Those that succeeded.")
-@click.option("--failed", is_flag=True, help="Those that failed.")
-@click.option("--cancelled", is_flag=True, help="Those that were cancelled.")
-@yes
-@as_json
-def removeall(link: Link, yes: bool, as_json: bool, **states: bool) -> None:
-    """Remove all processes of the colony, or those in one state; workflows stay."""
-    chosen = [name for name, given in states.items() if given]
-    if len(chosen) > 1:
-        raise click.UsageError("Give one of --waiting, --successful, --failed and --cancelled; nothing was removed.")
-    kind = f"{chosen[0]} processes" if chosen else "processes, running ones too,"
-    confirm(f"Remove all {kind} of colony {link.colony}?", yes)
-    state = STATES.index(chosen[0].capitalize()) if chosen else -1
-    reply = link.ask("removeallprocessesmsg", colonyname=link.colony, state=state)
-    print_done(reply, f"All {kind.rstrip(',')} of colony {link.colony} are removed.", as_json)
 
 
 @command.verb("assign", MEMBER, "colonies-node process assign --timeout 10 --prvkey pi1.key")

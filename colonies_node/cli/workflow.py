@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colonies_node.cli.removal import add_removeall
 from colonies_node.cli.table import STATES, SUCCESS, cell, print_done, print_json, state_word, table, when
-from colonies_node.cli.verb import Noun, as_json, confirm, named, yes
+from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.core.limits import MAX_LIST
-from colonies_node.settings import COLONY_OWNER, MEMBER
+from colonies_node.settings import MEMBER
 
 if TYPE_CHECKING:
     from colonies_node.cli.link import Link
@@ -177,24 +178,9 @@ def remove(link: Link, workflowid: str, as_json: bool) -> None:
     print_done(reply, f"Workflow {workflowid} is removed.", as_json)
 
 
-@command.verb(
-    "removeall",
-    COLONY_OWNER,
-    "colonies-node workflow removeall --successful\ncolonies-node workflow removeall --yes",
+add_removeall(
+    command,
+    "workflows",
+    "removeallprocessgraphsmsg",
+    "Remove all workflows of the colony, or those in one state, with all of their processes.",
 )
-@click.option("--waiting", is_flag=True, help="Those that wait.")
-@click.option("--successful", is_flag=True, help="Those that succeeded.")
-@click.option("--failed", is_flag=True, help="Those that failed.")
-@click.option("--cancelled", is_flag=True, help="Those that were cancelled.")
-@yes
-@as_json
-def removeall(link: Link, yes: bool, as_json: bool, **states: bool) -> None:
-    """Remove all workflows of the colony, or those in one state, with all of their processes."""
-    chosen = [name for name, given in states.items() if given]
-    if len(chosen) > 1:
-        raise click.UsageError("Give one of --waiting, --successful, --failed and --cancelled; nothing was removed.")
-    kind = f"{chosen[0]} workflows" if chosen else "workflows, running ones too,"
-    confirm(f"Remove all {kind} of colony {link.colony}?", yes)
-    state = STATES.index(chosen[0].capitalize()) if chosen else -1
-    reply = link.ask("removeallprocessgraphsmsg", colonyname=link.colony, state=state)
-    print_done(reply, f"All {kind.rstrip(',')} of colony {link.colony} are removed.", as_json)

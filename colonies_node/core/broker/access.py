@@ -13,13 +13,14 @@ from typing import Any
 
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound, Rejected
-from colonies_node.core.model.messages import ResolveGenerator
 from colonies_node.core.states import ExecutorState
 from colonies_node.core.store import blueprints, crons, executors, generators, graphs, members, processes
 from colonies_node.core.store.transaction import Transaction
 
 Check = Callable[[Transaction, Any, Call], None]
 ColonyOf = Callable[[Any], str]
+Find = Callable[[Transaction, Any], Any]
+Require = Callable[[Transaction, Call, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,110 +119,85 @@ def member_in_any_state(of: ColonyOf = _colonyname, *, colony_first: bool = Fals
     return Right("member, approved or not", check)
 
 
-def member_of_process(missing: str, error: type[Rejected] = Internal) -> Right:
-    """Members of the colony of the process that the request names; `missing` is said when there is none."""
+def _to(
+    find: Find,
+    missing: str,
+    error: type[Rejected] = Internal,
+    *,
+    who: str = "member",
+    require: Require = require_member,
+    colony_of: ColonyOf = _colonyname,
+) -> Right:
+    """A right in the colony of what the request names; `missing` is said when there is no such thing."""
 
     def check(tx: Transaction, message: Any, call: Call) -> None:
-        process = processes.find(tx, message.processid)
-        if process is None:
+        call.about = find(tx, message)
+        if call.about is None:
             raise error(missing)
-        call.about = process
-        require_member(tx, call, process.colonyname)
+        require(tx, call, colony_of(call.about))
 
-    return Right("member", check, error(missing))
+    return Right(who, check, error(missing))
+
+
+def member_of_process(missing: str, error: type[Rejected] = Internal) -> Right:
+    """Members of the colony of the process that the request names."""
+    return _to(lambda tx, message: processes.find(tx, message.processid), missing, error)
 
 
 def member_to_graph(missing: str) -> Right:
     """Members of the colony of the workflow that the request names."""
-
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        graph = graphs.find(tx, message.processgraphid)
-        if graph is None:
-            raise Internal(missing)
-        call.about = graph
-        require_member(tx, call, graph.colonyname)
-
-    return Right("member", check, Internal(missing))
+    return _to(lambda tx, message: graphs.find(tx, message.processgraphid), missing)
 
 
 def member_to_cron(missing: str, error: type[Rejected] = Internal) -> Right:
     """Members of the colony of the cron that the request names."""
-
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        cron = crons.find(tx, message.cronid)
-        if cron is None:
-            raise error(missing)
-        call.about = cron
-        require_member(tx, call, cron.colonyname)
-
-    return Right("member", check, error(missing))
+    return _to(lambda tx, message: crons.find(tx, message.cronid), missing, error)
 
 
 def member_to_generator(missing: str) -> Right:
-    """Members of the colony of the generator that the request names, by id or by colony and name."""
+    """Members of the colony of the generator that the request names."""
+    return _to(lambda tx, message: generators.find(tx, message.generatorid), missing)
 
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        if isinstance(message, ResolveGenerator):
-            generator = generators.by_name(tx, message.colonyname, message.generatorname)
-        else:
-            generator = generators.find(tx, message.generatorid)
-        if generator is None:
-            raise Internal(missing)
-        call.about = generator
-        require_member(tx, call, generator.colonyname)
 
-    return Right("member", check, Internal(missing))
+def member_to_generator_name(missing: str) -> Right:
+    """Members of the colony of the generator that the request names by colony and name."""
+    return _to(lambda tx, message: generators.by_name(tx, message.colonyname, message.generatorname), missing)
 
 
 def member_or_owner_to_blueprint(missing: str) -> Right:
     """Members and the owner of the colony of the blueprint whose id the request names."""
-
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        blueprint = blueprints.by_id(tx, message.blueprintid)
-        if blueprint is None:
-            raise NotFound(missing)
-        call.about = blueprint
-        require_member_or_owner(tx, call, blueprint.metadata.colonyname)
-
-    return Right("member or colony owner", check, NotFound(missing))
+    return _to(
+        lambda tx, message: blueprints.by_id(tx, message.blueprintid),
+        missing,
+        NotFound,
+        who="member or colony owner",
+        require=require_member_or_owner,
+        colony_of=lambda blueprint: str(blueprint.metadata.colonyname),
+    )
 
 
 def owner_of_executor(missing: str) -> Right:
     """The owner of the colony of the executor that the request names."""
-
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        call.about = executors.by_name(tx, message.colonyname, message.executorname)
-        if call.about is None:
-            raise Internal(missing)
-        require_owner(tx, call, message.colonyname)
-
-    return Right("colony owner", check, Internal(missing))
+    return _to(_executor, missing, who="colony owner", require=require_owner)
 
 
 def member_to_executor(missing: str) -> Right:
     """Members of the colony of the executor that the request names."""
+    return _to(_executor, missing)
 
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        call.about = executors.by_name(tx, message.colonyname, message.executorname)
-        if call.about is None:
-            raise Internal(missing)
-        require_member(tx, call, message.colonyname)
 
-    return Right("member", check, Internal(missing))
+def _executor(tx: Transaction, message: Any) -> executors.ExecutorRow | None:
+    return executors.by_name(tx, message.colonyname, message.executorname)
 
 
 def member_to_executor_id(missing: str) -> Right:
     """Members of the colony of the executor whose id the request names."""
 
-    def check(tx: Transaction, message: Any, call: Call) -> None:
-        call.about = executors.by_id(tx, message.colonyname, message.executorid) or executors.anywhere(
-            tx, message.executorid
-        )
-        if call.about is None:
-            raise NotFound(missing)
-        require_member(tx, call, call.about.colonyname)
+    def find(tx: Transaction, message: Any) -> executors.ExecutorRow | None:
+        there = executors.by_id(tx, message.colonyname, message.executorid)
+        return there or executors.anywhere(tx, message.executorid)
 
-    return Right("member", check, NotFound(missing))
+    return _to(find, missing, NotFound)
 
 
 def anyone() -> Right:

@@ -243,7 +243,7 @@ ROWS: Final = (
     _row("getgeneratormsg", m.OfGenerator,
          access.member_to_generator("Failed to get generator, generator is nil"), generators.get, R, "get generator"),
     _row("resolvegeneratormsg", m.ResolveGenerator,
-         access.member_to_generator("Failed to resolve generator, generator is nil"), generators.resolve, R,
+         access.member_to_generator_name("Failed to resolve generator, generator is nil"), generators.resolve, R,
          "resolve generator"),
     _row("getgeneratorsmsg", m.GetGenerators, access.member(), generators.get_some, R, "get generators"),
     _row("packgeneratormsg", m.PackGenerator,
