@@ -7,9 +7,9 @@ import uuid
 from colonies_node.core import limits
 from colonies_node.core.broker import processes, reconciliation, schemas
 from colonies_node.core.broker.call import DONE, Call, Done
-from colonies_node.core.broker.files import whole
 from colonies_node.core.broker.members import check_name
 from colonies_node.core.broker.metadata import check_object, check_size
+from colonies_node.core.broker.reply import whole
 from colonies_node.core.errors import BadRequest, Conflict, NotFound
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.blueprint import Blueprint, BlueprintHistory, Handler

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import chain, islice
-from typing import TypeVar
 
 import msgspec
 
 from colonies_node.core import limits
 from colonies_node.core.broker.call import DONE, Call, Done
+from colonies_node.core.broker.reply import whole
 from colonies_node.core.errors import BadRequest, Denied, Internal, NotFound
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.file import File, FileData, FileLabel, Reference
-from colonies_node.core.model.wire import Record, encode
 from colonies_node.core.store import files
 from colonies_node.core.store.transaction import Transaction
-
-R = TypeVar("R", bound=Record)
 
 
 def check_file(message: m.AddFile) -> None:
@@ -66,18 +62,6 @@ def get(tx: Transaction, message: m.GetFile, call: Call) -> list[File]:
 def wants_all(message: m.GetFile | m.RemoveFile) -> bool:
     """Whether every revision of a name is meant, which may be many."""
     return not (message.fileid or (isinstance(message, m.GetFile) and message.latest))
-
-
-def whole(found: Iterable[R], phrase: str, advice: str) -> list[R]:
-    """All of the records; BadRequest as soon as they are more than a reply may hold."""
-    kept: list[R] = []
-    size = 0
-    for record in found:
-        size += len(encode(record))
-        if size > limits.MAX_REPLY:
-            raise BadRequest(f"Failed to {phrase}, more than {limits.MAX_REPLY >> 20} MiB to tell: {advice}")
-        kept.append(record)
-    return kept
 
 
 def get_latest(tx: Transaction, message: m.GetFiles, call: Call) -> list[FileData]:
