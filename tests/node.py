@@ -141,6 +141,66 @@ class Exchange:
         return Answer(start["status"], headers, b"".join(event.get("body", b"") for event in self.sent[1:]))
 
 
+class Socket:
+    """A websocket to the node. `frames` is what came: (payloadtype, payload), or (status, message) of errors."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[Any, Any]] = []
+        self.binary: list[bool] = []
+        self.accepted: bool | None = None
+        self.over = trio.Event()
+        self.reading = trio.Event()
+        self.reading.set()
+        self._tell, self._told = trio.open_memory_channel[Any](10_000)
+        self._tell.send_nowait({"type": "websocket.connect"})
+
+    async def run(self, app: Callable[..., Any], path: str) -> None:
+        """Let the app serve it until the app is done with it."""
+        try:
+            await app({"type": "websocket", "path": path, "headers": []}, self._told.receive, self._take)
+        finally:
+            self.over.set()
+
+    async def send(self, body: bytes | str) -> None:
+        """Send a frame, and come back when the node waits."""
+        kind = "bytes" if isinstance(body, bytes) else "text"
+        self._tell.send_nowait({"type": "websocket.receive", "bytes": None, "text": None, kind: body})
+        await settle()
+
+    async def ask(self, party: Party | None, msgtype: str, /, **fields: Any) -> None:
+        """Send a message signed by the party."""
+        await self.send(request(party, msgtype, **fields).decode())
+
+    async def hang_up(self) -> None:
+        """Close it from the client's side."""
+        self._tell.send_nowait({"type": "websocket.disconnect", "code": 1006})
+        await settle()
+
+    def stop_reading(self) -> None:
+        """Take no more frames, until `reading` is set."""
+        self.reading = trio.Event()
+
+    def take(self) -> list[tuple[Any, Any]]:
+        """The frames since the last look."""
+        found, self.frames = self.frames, []
+        return found
+
+    async def _take(self, event: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if event["type"] != "websocket.send":
+            self.accepted = event["type"] == "websocket.accept"
+            return
+        await self.reading.wait()
+        text = event.get("text")
+        self.binary.append(text is None)
+        envelope = json.loads(text or event["bytes"])
+        payload = json.loads(base64.b64decode(envelope["payload"]))
+        if envelope["error"]:
+            self.frames.append((payload["status"], payload["message"]))
+        else:
+            self.frames.append((envelope["payloadtype"], payload))
+
+
 class Node:
     """A running node and the ways to talk to it."""
 
@@ -182,6 +242,19 @@ class Node:
         self.nursery.start_soon(exchange.run, self.door)
         await settle()
         return exchange
+
+    async def open(self, path: str = "/pubsub") -> Socket:
+        """A websocket."""
+        socket = Socket()
+        self.nursery.start_soon(socket.run, self.door, path)
+        await settle()
+        return socket
+
+    async def subscribe(self, party: Party, msgtype: str, /, **fields: Any) -> Socket:
+        """A websocket with a subscription; its time is a minute if nothing else is said."""
+        socket = await self.open()
+        await socket.ask(party, msgtype, **{"timeout": 60, **fields})
+        return socket
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that is stored, but for the moments at which executors were heard: every signed message is one."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from colonies_node.core import limits
+from colonies_node.core.states import ProcessState
 
 if TYPE_CHECKING:
+    from colonies_node.core.model.channel import Entry
     from colonies_node.core.store.processes import ProcessRow
 
 
@@ -32,7 +34,33 @@ class AssignmentsResumed:
     colonyname: str
 
 
-Event = ProcessChanged | AssignmentsResumed
+@dataclass(frozen=True, slots=True)
+class EntryAppended:
+    """A channel of a process got an entry."""
+
+    processid: str
+    name: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """Somebody is no longer what she was in a colony: what she was allowed to hear has to be asked again."""
+
+    colonyname: str
+
+
+Event = ProcessChanged | AssignmentsResumed | EntryAppended | MembersChanged
+
+Topic = tuple[str, str, int] | tuple[str, int]
+"""What can be watched: (colony, executor type, state) of processes, or (process, state) of one."""
+
+
+def topics(process: ProcessRow) -> tuple[Topic, ...]:
+    """What a process that came into its state is news of: nothing while it waits for its parents."""
+    if process.state == ProcessState.WAITING and process.waitforparents:
+        return ()
+    return (process.colonyname, process.executortype, process.state), (process.processid, process.state)
 
 
 @dataclass(eq=False, slots=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 # -- the wire ------------------------------------------------------------------------------------------------------
-MAX_BODY: Final = 16 << 20
-"""Bytes of one request. The largest honest one is a workflow of 10,000 small specs (about 6 MB in base64)."""
+MAX_BODY: Final = 20 << 20
+"""Bytes of one request. The largest honest one carries a channel's entry of 10 MiB, in base64 twice (18 MB)."""
 
 BODY_PATIENCE_S: Final = 60
 """Seconds without another byte of a request's body, after which the connection is given up (nginx waits as long)."""
@@ -25,6 +25,15 @@ MAX_LOG_SEARCH: Final = 100
 MAX_LOG_SEARCH_DAYS: Final = 30
 PRIORITY_RANGE: Final = (-50_000, 50_000)
 ID_LENGTH: Final = 64
+MAX_CHANNELS: Final = 100
+"""Channels of one process."""
+MAX_ENTRIES: Final = 10_000
+"""Entries that a channel keeps."""
+MAX_ENTRY: Final = 10 << 20
+"""Bytes of one entry of a channel."""
+APPEND_BURST: Final = 500
+APPENDS_PER_SECOND: Final = 100
+"""Appends to the channels of one process, all of them together."""
 MAX_PARALLELISM: Final = 127
 """`nodes`, `processes`, `processespernode` above it are never assigned by the reference."""
 
@@ -75,6 +84,12 @@ MAX_GENERATION: Final = 1 << 53
 MAX_BLUEPRINT_HISTORY: Final = 1_000
 """Changes of a blueprint that are kept, the latest: one that changes each minute would fill a card otherwise."""
 
+MAX_CHANNEL: Final = 64 << 20
+"""Bytes that a channel keeps: its 10,000 entries may each be large, and a small card has to hold them."""
+
+BACKLOG_PART: Final = 1 << 20
+"""Bytes of old entries that a new listener of a channel gets at once: the next part follows when these are sent."""
+
 MAX_SECONDS: Final = 100 * 366 * 86_400
 """Wait, execution and walltime bounds: a hundred years, which keeps every deadline inside int64 nanoseconds."""
 
@@ -86,6 +101,20 @@ MAX_HISTORY: Final = 100_000
 
 METRICS_KEPT_S: Final = 5
 """Seconds for which a page of metrics is good: a look counts what is stored, and Prometheus asks every 15 s at most."""
+
+# -- subscribers ------------------------------------------------------------------------------------------------------
+MAX_SUBSCRIBE: Final = 64 << 10
+"""Bytes of one request on a websocket: subscriptions only name things."""
+
+MAX_SUBSCRIPTIONS: Final = 1_000
+"""Subscriptions on one connection; streams of channels that wait for their turn count too."""
+
+MAX_UNSENT_FRAMES: Final = 10_000
+MAX_UNSENT: Final = 16 << 20
+"""Frames and bytes that wait for one slow reader; after that it is cut off."""
+
+IDLE_S: Final = 120
+"""Seconds that a websocket may stay open without a subscription, as an idle HTTP connection may."""
 
 # -- the store -------------------------------------------------------------------------------------------------------
 MAX_BATCH: Final = 256

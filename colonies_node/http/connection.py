@@ -30,6 +30,7 @@ class Stream(trio.abc.HalfCloseableStream):
         self.socket = inner.socket
         self.wary = False
         self.undelivered = False
+        self._dropped = False
 
     async def send_all(self, data: Any) -> None:
         """Send, or raise BrokenResourceError and remember it."""
@@ -41,9 +42,9 @@ class Stream(trio.abc.HalfCloseableStream):
             if self.wary and self._hung_up():
                 raise trio.BrokenResourceError("the client hung up")
             await self._inner.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
             self.undelivered = True
-            raise
+            raise self._told(fault) from None
 
     def _hung_up(self) -> bool:
         # trio's own recv gives other tasks their turn first, and so leaves time to hang up.
@@ -70,11 +71,22 @@ class Stream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> Any:
         """As trio.SocketStream has it."""
-        return await self._inner.receive_some(max_bytes)
+        try:
+            return await self._inner.receive_some(max_bytes)
+        except trio.ClosedResourceError as fault:
+            raise self._told(fault) from None
 
     async def aclose(self) -> None:
         """As trio.SocketStream has it."""
         await self._inner.aclose()
+
+    async def drop(self) -> None:
+        """Close it as it is. To whoever uses it at this moment, TLS included, that looks like a network's doing."""
+        self._dropped = True
+        await self._inner.aclose()
+
+    def _told(self, fault: Exception) -> Exception:
+        return trio.BrokenResourceError("the connection was dropped") if self._dropped else fault
 
 
 class Connection(TCPServer):
@@ -103,6 +115,14 @@ async def deliver(answer: Callable[[], Awaitable[None]]) -> bool:
     finally:
         stream.wary = False
     return not stream.undelivered
+
+
+async def drop() -> None:
+    """Close the connection of this request without another word on it, also when it is stuck in sending."""
+    stream = _STREAM.get()
+    if stream is not None:
+        with trio.CancelScope(shield=True):
+            await stream.drop()
 
 
 def watch_connections() -> None:

@@ -1,4 +1,4 @@
-"""The JSON door: `POST /api`, `GET /health`, and the way to everything else (protocol/core.md, section 2).
+"""The JSON door: `POST /api`, `GET /health`, the websocket, and the way to everything else (protocol/core.md, 2).
 
 A thin ASGI app, since it is the hot path: it knows envelopes, signatures and connections, and leaves every decision
 to the service. Every failure is an envelope with a sentence; the reply is text/plain, as all clients expect.
@@ -19,7 +19,7 @@ from colonies_node.core.broker.table import TABLE, Kind, Row
 from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, TimedOut, TooLarge
 from colonies_node.core.identity import recover
 from colonies_node.core.model.wire import Malformed
-from colonies_node.http import envelope
+from colonies_node.http import envelope, pubsub
 from colonies_node.http.connection import deliver
 from colonies_node.http.meter import GONE, Exchange
 from colonies_node.http.service import Service
@@ -61,8 +61,11 @@ class JsonDoor:
             await live(receive, send)
             return
         if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close"})  # before it was accepted: 403, and no connection
+            if scope["path"] == "/pubsub":
+                await pubsub.serve(self.service, receive, send)
+            else:
+                await receive()
+                await send({"type": "websocket.close"})  # before it was accepted: 403, and no connection
             return
         origin = _foreign_origin(scope)
         method, path = scope["method"], scope["path"]
@@ -103,7 +106,7 @@ class JsonDoor:
         caller = ""
         if row is None or row.signed:
             caller = recover(request.payload.encode(), request.signature)
-        if row is None:
+        if row is None or row.kind is Kind.SUBSCRIBE:
             raise Denied(
                 f"invalid rpcMsg.PayloadType: {request.payloadtype[:256]}" if request.payloadtype else _NO_TYPE
             )

@@ -32,7 +32,7 @@ def make_config(host: str, port: int, tls_cert: Path | None = None, tls_key: Pat
     # Connections are watched one request at a time (connection.py), so no HTTP/2 over TLS.
     config.alpn_protocols = ["http/1.1"]
     config.h11_max_incomplete_size = 64 * 1024
-    config.websocket_max_message_size = limits.MAX_BODY
+    config.websocket_max_message_size = limits.MAX_SUBSCRIBE
     if (tls_cert is None) != (tls_key is None):
         raise SettingRefused("TLS needs both a certificate and a key: give --tls-cert and --tls-key")
     if tls_cert is not None and tls_key is not None:

@@ -7,8 +7,10 @@ A door hands in (message type, payload, caller) and gets (reply type, payload) b
     write    joins the next commit; answered when it is on disk
     bulk     a change that may take long: a commit of its own, made in a thread
     poll     assign: tries, else waits until a commit brings something that this executor may take
+    listen   a subscription: is told what commits bring from now on (pubsub.py)
 
-What happened in a commit is told after it: to executors that wait (assignments.py) and to the alarm (alarm.py).
+What happened in a commit is told after it: to executors that wait (assignments.py), to whoever listens
+(subscribers.py) and to the alarm (alarm.py).
 """
 
 from __future__ import annotations
@@ -21,18 +23,22 @@ from typing import Any, TypeVar
 import trio
 
 from colonies_node.core import timers
+from colonies_node.core.broker import processes
 from colonies_node.core.broker.call import DONE, Call, Rules
 from colonies_node.core.broker.table import Kind, Row
 from colonies_node.core.errors import BadRequest
 from colonies_node.core.events import AssignmentsResumed, Event, ProcessChanged
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import Malformed, decode, encode
+from colonies_node.core.store import members
+from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.sqlite import Store
 from colonies_node.core.store.transaction import Transaction
 from colonies_node.http.alarm import Alarm
 from colonies_node.http.assignments import Assignments
 from colonies_node.http.commits import Commits
 from colonies_node.http.meter import Meter
+from colonies_node.http.subscribers import Subscribers
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -50,6 +56,7 @@ class Service:
         self.closing = False
         self.meter = Meter()
         self.assignments = Assignments(self)
+        self.subscribers = Subscribers(self._encoded, self._is_member)
         self._alarm = Alarm(clock, self._fire, self._clock_stepped)
         self._commits = Commits(store, self._tell, self._alarm.set, self.meter)
         self._sweeps = timers.Sweeps(started=clock())
@@ -67,6 +74,7 @@ class Service:
         """Answer every long poll: the server goes."""
         self.closing = True
         self.assignments.close()
+        self.subscribers.cut_all()
 
     async def answer(self, row: Row, payload: bytes, caller: str) -> tuple[str, bytes]:
         """(reply type, encoded reply) to a message that is no POLL: those go to `assignments`, for a door to deliver.
@@ -90,6 +98,14 @@ class Service:
         if row.check is not None:
             row.check(message)
         return message
+
+    def look(self, row: Row, message: Any, caller: str) -> Any:
+        """What a SUBSCRIBE finds at once. Raises ColonyError to refuse."""
+        call = Call(caller, self.rules, self.heard)
+        try:
+            return self.read(lambda tx: row.run(tx, message, call))
+        finally:
+            self.note_heard(call)
 
     async def _decide(self, row: Row, message: Any, call: Call) -> bytes:
         def decide(tx: Transaction) -> bytes:
@@ -143,6 +159,13 @@ class Service:
             self.assignments.offer(event.process)
         elif isinstance(event, AssignmentsResumed):
             self.assignments.room.wake_all(event.colonyname)
+        self.subscribers.tell(event)
+
+    def _encoded(self, process: ProcessRow) -> bytes:
+        return self.read(lambda tx: encode(processes.show(tx, process)))
+
+    def _is_member(self, memberid: str, colonyname: str) -> bool:
+        return self.read(lambda tx: colonyname in members.colonies_of(tx, memberid))
 
     async def _fire(self) -> int:
         """Do what is due; the next instant. An executor in a long poll is alive."""

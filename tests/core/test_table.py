@@ -71,6 +71,8 @@ PHRASES = {
     "getgeneratorsmsg": "get generators",
     "packgeneratormsg": "inc generator",
     "removegeneratormsg": "remove generator",
+    "channelappendmsg": "append to channel",
+    "channelreadmsg": "read from channel",
     "addfilemsg": "add log",
     "getfilemsg": "add log",
     "getfilesmsg": "get files",
@@ -119,10 +121,14 @@ OTHER_PHRASES = {
 """What it says instead of a msgtype that is not the envelope's payloadtype."""
 
 READS = {name for name in PHRASES if name.startswith(("get", "resolve"))} | {
+    "channelreadmsg",
     "getserverinfomsg",
     "searchlogsmsg",
     "versionmsg",
 }
+
+SUBSCRIPTIONS = {"subscribeprocessesmsg", "subscribeprocessmsg", "subscribechannelmsg"}
+"""Types for the websocket alone (tests/http/test_pubsub.py)."""
 
 
 def invalid_json(msgtype: str) -> str:
@@ -138,7 +144,7 @@ def mismatch(msgtype: str) -> str:
 
 def test_every_type_of_the_core_is_in_the_table_once() -> None:
     assert len(ROWS) == len(TABLE)
-    assert set(TABLE) == {*PHRASES, "getserverinfomsg"}
+    assert set(TABLE) == {*PHRASES, *SUBSCRIPTIONS, "getserverinfomsg"}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.msgtype)
@@ -147,5 +153,6 @@ def test_a_row_says_what_clients_know(row: Row) -> None:
     assert row.lenient == (row.msgtype == "getserverinfomsg")
     assert row.reply_type == ("pausestatusreplymsg" if row.msgtype == "getpausestatusmsg" else "")
     assert (row.kind in (Kind.READ, Kind.SCAN)) == (row.msgtype in READS)
+    assert (row.kind is Kind.SUBSCRIBE) == (row.msgtype in SUBSCRIPTIONS)
     assert (row.kind is Kind.POLL) == (row.msgtype == "assignprocessmsg")
     assert row.right.who

@@ -132,13 +132,13 @@ async def test_a_process_that_was_closed_already_is_left_as_it_is(tmp_path: Path
 async def test_an_output_that_the_server_refuses_becomes_a_failure_that_says_so(tmp_path: Path) -> None:
     colony = Colony()
     (processid,) = await joined(colony, "a")
-    colony.refusals["closesuccessfulmsg"] = Refused(413, "The request is larger than 16 MiB.")
+    colony.refusals["closesuccessfulmsg"] = Refused(413, "The request is larger than 20 MiB.")
     shop = workshop(colony, tmp_path)
     shop.delivery.results.write(done("a"))
     assert not await shop.delivery.deliver_waiting()
     assert await shop.delivery.deliver_waiting()
     failed = colony.processes[processid]
-    assert failed["errors"] == ["The server refused the output: The request is larger than 16 MiB."]
+    assert failed["errors"] == ["The server refused the output: The request is larger than 20 MiB."]
 
 
 async def test_a_result_waits_while_the_executor_is_not_approved(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ async def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not(lab:
     assert len(padded) == limits.MAX_BODY
     assert (await lab.node.post(padded)).refusal is None
     refused = (await lab.node.post(padded + b" ")).refusal
-    assert refused == (413, "The request is larger than 16 MiB: send it in smaller parts")
+    assert refused == (413, "The request is larger than 20 MiB: send it in smaller parts")
 
 
 async def test_a_payload_nested_too_deep_is_refused(lab: Lab) -> None:

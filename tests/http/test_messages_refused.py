@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from colonies_node.core.broker.table import ROWS
+from colonies_node.core.broker.table import ROWS, TABLE
 from colonies_node.http.envelope import write_request
-from tests.core.test_table import PHRASES, invalid_json, mismatch
+from tests.core.test_table import PHRASES, SUBSCRIPTIONS, invalid_json, mismatch
 from tests.lab import Lab
 from tests.node import ALICE, OWNER, SERVER, STRANGER, Node, Party
 
@@ -94,6 +94,8 @@ RIGHTS = {
     "getgeneratorsmsg": MEMBER,
     "packgeneratormsg": MEMBER,
     "removegeneratormsg": MEMBER,
+    "channelappendmsg": MEMBER,
+    "channelreadmsg": MEMBER,
     "addfilemsg": MEMBER,
     "getfilemsg": MEMBER,
     "getfilesmsg": MEMBER,
@@ -143,7 +145,7 @@ class Town:
         for name, what in (("rej", "reject"), ("gone", "remove")):
             await lab.apply(name)
             await call(OWNER, f"{what}executormsg", colonyname="lab", executorname=name)
-        running = await lab.submit(env={"A": "b"})
+        running = await lab.submit(env={"A": "b"}, channels=["c"])
         await lab.assign(ANN)
         waiting = await lab.submit()
         place = {"colonyname": "lab", "name": "here", "locationid": "1", "description": "", "long": 1, "lat": 2}
@@ -269,6 +271,8 @@ class Town:
             "addattributemsg": {"attribute": noted},
             "getattributemsg": {"attributeid": attribute},
             "addlogmsg": {"processid": running, "message": "x"},
+            "channelappendmsg": {"processid": running, "name": "c", "sequence": 1},
+            "channelreadmsg": {"processid": running, "name": "c"},
             "addexecutorlogmsg": lab | {"executorname": "ann", "message": "x"},
             "getlogsmsg": {"processid": running, "count": 10},
             "searchlogsmsg": lab | {"text": "x", "days": 1, "count": 10},
@@ -290,7 +294,7 @@ async def town(lab: Lab) -> Town:
 
 
 def test_every_type_has_a_right_to_test() -> None:
-    assert set(RIGHTS) == {row.msgtype for row in ROWS}
+    assert set(RIGHTS) | SUBSCRIPTIONS == {row.msgtype for row in ROWS}
 
 
 @pytest.mark.parametrize("msgtype", RIGHTS)
@@ -308,7 +312,7 @@ async def test_only_who_has_the_right_may(town: Town, msgtype: str) -> None:
         assert answer.refusal is None or not answer.refusal[1].startswith("Access denied"), party
 
 
-SIGNED = [row.msgtype for row in ROWS if row.signed]
+SIGNED = [msgtype for msgtype in RIGHTS if TABLE[msgtype].signed]
 
 
 @pytest.mark.parametrize("msgtype", SIGNED)

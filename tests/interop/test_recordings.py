@@ -33,6 +33,9 @@ NOT_RECORDED = {
     "reportallocationmsg": "neither recorded client sends it",
     "resolvegeneratormsg": "neither recorded client sends it",
     "removeallsnapshotmsg": "neither recorded client sends it",
+    "subscribechannelmsg": "it is answered by events, on the websocket",
+    "subscribeprocessesmsg": "as above",
+    "subscribeprocessmsg": "as above",
     "updateexecutormsg": "neither recorded client sends it",
     "versionmsg": "neither recorded client sends it",
 }
@@ -261,6 +264,21 @@ class Stage:
             status = {"colonyname": self.colony, "blueprintname": "lamp1", "status": record["status"]}
             await self.node.call(EXECUTOR, "updateblueprintstatusmsg", **status)
 
+    async def talking(self) -> None:
+        """The executor has submitted a process with a channel."""
+        await self.approved()
+        conditions = {"colonyname": self.colony, "executortype": self.type}
+        spec = {"funcname": "f", "conditions": conditions, "channels": ["chat"]}
+        self.processid = (await self.node.call(EXECUTOR, "submitfuncspecmsg", spec=spec))["processid"]
+
+    async def talked(self) -> None:
+        """It has said what the reply shows."""
+        await self.talking()
+        for entry in self.records():
+            if "senderid" in entry:
+                said = {name: entry.get(name, 0) for name in ("sequence", "inreplyto", "payload")}
+                await self.node.call(EXECUTOR, "channelappendmsg", processid=self.processid, name="chat", **said)
+
     def translated(self, value: Any, name: str = "") -> Any:
         """The recorded request with the ids of this node."""
         if isinstance(value, dict):
@@ -368,6 +386,8 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
     "getgeneratorsmsg": [("executor", Stage.packing)],
     "packgeneratormsg": [("executor", Stage.packing)],
     "removegeneratormsg": [("executor", Stage.packing)] * 2,
+    "channelappendmsg": [("executor", Stage.talking)],
+    "channelreadmsg": [("executor", Stage.talked)] * 2,
     "addfilemsg": [("executor", APPROVED)] * 2,
     "createsnapshotmsg": [("executor", Stage.filed)],
     "getfilelabelsmsg": [("executor", Stage.filed), ("executor", APPROVED)],

@@ -9,6 +9,7 @@ from colonies_node.core.broker.access import require_member
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.broker.members import check_name
 from colonies_node.core.errors import BadRequest, Denied, NotFound
+from colonies_node.core.events import MembersChanged
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.executor import Executor, Function
 from colonies_node.core.model.times import SECOND, parse_time
@@ -91,6 +92,7 @@ def approve(tx: Transaction, message: m.OfExecutor, call: Call) -> Done:
 def reject(tx: Transaction, message: m.OfExecutor, call: Call) -> Done:
     """Refuse the executor."""
     executors.set_state(tx, call.named, EXECUTOR_MOVES["reject"])
+    tx.emit(MembersChanged(call.named.colonyname))
     return DONE
 
 
@@ -105,6 +107,7 @@ def unregister(tx: Transaction, executor: ExecutorRow) -> None:
     executors.set_state(tx, executor, EXECUTOR_MOVES["remove"])
     executors.remove_functions_of(tx, executor.colonyname, executor.executorname)
     work.give_back_all(tx, executor)
+    tx.emit(MembersChanged(executor.colonyname))
 
 
 def report_allocation(tx: Transaction, message: m.ReportAllocation, call: Call) -> Done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from colonies_node.core import limits
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Internal, NotFound
+from colonies_node.core.events import MembersChanged
 from colonies_node.core.identity import is_id
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.members import Colony, Location, User
@@ -40,6 +41,7 @@ def remove_colony(tx: Transaction, message: m.OfColony, call: Call) -> Done:
     if members.colony_id(tx, message.colonyname) is None:
         raise BadRequest(f"Colony with name <{message.colonyname}> not found")
     members.remove_colony(tx, message.colonyname)
+    tx.emit(MembersChanged(message.colonyname))
     return DONE
 
 
@@ -101,6 +103,7 @@ def remove_user(tx: Transaction, message: m.OfName, call: Call) -> Done:
     """Take a person's place away; what she submitted stays."""
     if not members.remove_user(tx, message.colonyname, message.name):
         raise BadRequest(f"User with name <{message.name}> not found")
+    tx.emit(MembersChanged(message.colonyname))
     return DONE
 
 
@@ -156,6 +159,7 @@ def change_user_id(tx: Transaction, message: m.ChangeUserId, call: Call) -> m.Ch
     if not is_id(message.userid):
         raise BadRequest("Failed to change user Id, new user Id is not 64 characters")
     members.set_user_id(tx, message.colonyname, call.caller, message.userid)
+    tx.emit(MembersChanged(message.colonyname))
     return message
 
 
@@ -172,6 +176,7 @@ def change_executor_id(tx: Transaction, message: m.ChangeExecutorId, call: Call)
     if not is_id(message.executorid):
         raise BadRequest("Failed to change executor Id, new executor Id is not 64 characters")
     executors.set_id(tx, message.colonyname, call.caller, message.executorid)
+    tx.emit(MembersChanged(message.colonyname))
     return message
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from colonies_node.core import limits
+from colonies_node.core.broker import channels
 from colonies_node.core.broker.call import DONE, Call, Done, Initiator
 from colonies_node.core.errors import BadRequest
 from colonies_node.core.events import ProcessChanged
@@ -107,6 +108,8 @@ def enqueue(
         errors="[]",
     )
     row = processes.insert(tx, row)
+    if spec.channels:
+        channels.declare(tx, row, spec.channels)
     for key, value in env.items():
         attributes.add(
             tx,

@@ -16,6 +16,7 @@ from colonies_node.core.broker import (
     access,
     attributes,
     blueprints,
+    channels,
     crons,
     definitions,
     executors,
@@ -27,6 +28,7 @@ from colonies_node.core.broker import (
     processes,
     server,
     snapshots,
+    subscriptions,
     work,
     workflows,
 )
@@ -52,6 +54,8 @@ class Kind(Enum):
     """A change that may take long: it gets a thread, and a commit of its own."""
     POLL = "poll"
     """An application for work, which may have to wait for some; only `assignprocessmsg` (see http/assignments.py)."""
+    SUBSCRIBE = "subscribe"
+    """A wish to be told, on the websocket only (see http/pubsub.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ def _row(
     *,
     mismatch: str = "",
     field: str = "msg.MsgType",
+    envelope: str = "payloadType",
     **more: Any,
 ) -> Row:
     said = mismatch or phrase
@@ -106,13 +111,13 @@ def _row(
         decide=decide,
         kind=kind,
         phrase=f"Failed to {phrase}",
-        mismatch=f"Failed to {said}, {field} does not match payloadType",
+        mismatch=f"Failed to {said}, {field} does not match {envelope}",
         **more,
     )
 
 
 # fmt: off
-R, S, W, B, P = Kind.READ, Kind.SCAN, Kind.WRITE, Kind.BULK, Kind.POLL
+R, S, W, B, P, E = Kind.READ, Kind.SCAN, Kind.WRITE, Kind.BULK, Kind.POLL, Kind.SUBSCRIBE
 
 ROWS: Final = (
     # -- colonies
@@ -253,6 +258,17 @@ ROWS: Final = (
          access.member_to_generator("Failed to remove generator, generator is nil"), generators.remove, W,
          "remove generator"),
     # -- channels
+    _row("channelappendmsg", m.ChannelAppend, access.member_of_process("Process not found", NotFound), channels.append,
+         W, "append to channel"),
+    _row("channelreadmsg", m.ChannelRead, access.member_of_process("Process not found", NotFound), channels.read, R,
+         "read from channel", empty=b"[]", heavy=channels.may_be_long),
+    # -- subscriptions
+    _row("subscribeprocessesmsg", m.SubscribeProcesses, access.inside("member"), subscriptions.to_processes, E,
+         "subscribe to processes", field="msg.msgType", envelope="rpcMsg.PayloadType"),
+    _row("subscribeprocessmsg", m.SubscribeProcess, access.inside("member"), subscriptions.to_process, E,
+         "subscribe to process", field="msg.msgType", envelope="rpcMsg.PayloadType"),
+    _row("subscribechannelmsg", m.SubscribeChannel, access.member_of_process("Process not found", NotFound),
+         channels.catch_up, E, "subscribe to channel", envelope="rpcMsg.PayloadType"),
     # -- files
     _row("addfilemsg", m.AddFile, access.member(lambda x: x.file.colonyname), files.add, W, "add log",
          mismatch="add file", check=files.check_file),

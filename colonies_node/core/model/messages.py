@@ -4,6 +4,7 @@ decodes."""
 from __future__ import annotations
 
 from colonies_node.core.model.blueprint import Blueprint, BlueprintDefinition
+from colonies_node.core.model.channel import Octets
 from colonies_node.core.model.cron import Cron, Generator
 from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function
 from colonies_node.core.model.file import File
@@ -274,6 +275,42 @@ class PackGenerator(OfGenerator):
 
 
 # -- channels
+
+
+class ChannelAppend(OfProcess):
+    name: str = always(str)
+    sequence: Int = always(int)
+    inreplyto: Int = always(int)
+    payload: Octets = null()
+    payloadtype: str = always(str)
+
+
+class ChannelRead(OfProcess):
+    name: str = always(str)
+    afterseq: Int = always(int)
+    limit: Int = always(int)
+
+
+# -- subscriptions
+
+
+class SubscribeProcesses(OfColony):
+    executortype: str = always(str)
+    state: Int = always(int)
+    timeout: Int = always(int)
+
+
+class SubscribeProcess(OfProcess):
+    colonyname: str = always(str)
+    executortype: str = always(str)
+    state: Int = always(int)
+    timeout: Int = always(int)
+
+
+class SubscribeChannel(OfProcess):
+    name: str = always(str)
+    afterseq: Int = always(int)
+    timeout: Int = always(int)
 
 
 # -- files and snapshots

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from colonies_node.core.model.members import Colony, Location, User
+from colonies_node.core.states import ExecutorState
 from colonies_node.core.store.transaction import Transaction
 
 # What a colony owns, in the order in which it goes.
@@ -21,6 +22,11 @@ _OWNED = (
     "blueprintdefinitions",
     "blueprints",
 )
+
+_COLONIES_OF = f"""
+    select colonyname from users where userid = ?
+    union select colonyname from executors where executorid = ? and state = {int(ExecutorState.APPROVED)}
+"""
 
 
 def server_id(tx: Transaction) -> str | None:
@@ -74,6 +80,11 @@ def remove_colony(tx: Transaction, name: str) -> None:
     for table in _OWNED:
         tx.run(f"delete from {table} where colonyname = ?", (name,))
     tx.run("delete from colonies where name = ?", (name,))
+
+
+def colonies_of(tx: Transaction, memberid: str) -> list[str]:
+    """The colonies in which this id is a user or an approved executor."""
+    return [name for (name,) in tx.all(_COLONIES_OF, (memberid, memberid))]
 
 
 def paused(tx: Transaction, name: str) -> bool:

@@ -11,6 +11,9 @@ and again at the old failures that it keeps.
 A workflow keeps the number of its members in each state, and a process the number of parents it still waits for
 (`waitforparents`), so that what follows from closing one of 10,000 members is found without looking at the others.
 `edges` joins processes by `seq`; `position` is that of the parent among the dependencies of the child.
+
+A channel lives as long as its process may still run. However that ends, by a close, a cancel or a removal, alone or
+with thousands of others, two triggers take the channels along.
 """
 
 from __future__ import annotations
@@ -236,6 +239,37 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index generatorargs_in_order on generatorargs (generatorid, seq);
 
     -- channels
+    create table channels (
+        process integer not null,
+        name text not null,
+        entries integer not null default 0,
+        dropped integer not null default 0,
+        size integer not null default 0,
+        paced integer not null default 0,
+        primary key (process, name)
+    ) without rowid;
+    create table channelentries (
+        seq integer primary key,
+        process integer not null,
+        name text not null,
+        place integer not null,
+        sequence integer not null,
+        inreplyto integer not null,
+        senderid text not null,
+        type text not null,
+        timestamp integer not null,
+        payload blob
+    );
+    create index channelentries_in_order on channelentries (process, name, place, sequence, seq);
+    create index channelentries_by_sender on channelentries (process, name, senderid, sequence, place);
+    create trigger channels_end after update of state on processes when old.state < 2 and new.state > 1 begin
+        delete from channelentries where process = new.seq;
+        delete from channels where process = new.seq;
+    end;
+    create trigger channels_go after delete on processes when old.state < 2 begin
+        delete from channelentries where process = old.seq;
+        delete from channels where process = old.seq;
+    end;
 
     -- files and snapshots
     create table files (

@@ -1,0 +1,188 @@
+"""The websocket `/pubsub` (protocol/events.md): subscriptions to processes and to channels, on one connection.
+
+A request is the same signed envelope as on /api, answered by events only, or by an error in an envelope. One task
+writes, so frames never mix. Streams of channels run one after the other, since their frames do not say whose they are.
+
+When the time of a process subscription is over, and whenever the server ends a connection, it is dropped without a
+closing handshake: clients that wait for a process take a polite end for success (protocol/clients.md, 3.3).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import trio
+from msgspec.structs import replace
+
+from colonies_node.core import limits
+from colonies_node.core.broker.channels import Backlog
+from colonies_node.core.broker.subscriptions import Watch
+from colonies_node.core.broker.table import TABLE, Kind, Row
+from colonies_node.core.errors import BadRequest, ColonyError, Internal, SignatureRefused
+from colonies_node.core.identity import recover
+from colonies_node.core.model.messages import SubscribeChannel
+from colonies_node.core.model.wire import Malformed
+from colonies_node.http import envelope
+from colonies_node.http.connection import drop
+from colonies_node.http.service import Service
+from colonies_node.http.subscribers import Frame, Stream, Subscriber, of_entries
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+CHANNEL_TIMEOUT_S: Final = 30
+"""How long a stream lasts when its listener does not say."""
+
+log = logging.getLogger(__name__)
+
+
+async def serve(service: Service, receive: Receive, send: Send) -> None:
+    """Serve one websocket from its handshake to its end."""
+    await receive()
+    if service.closing:
+        await send({"type": "websocket.close"})
+        return
+    await send({"type": "websocket.accept"})
+    connection = _Connection(service)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.read, receive)
+        nursery.start_soon(connection.write, send)
+        nursery.start_soon(connection.stream)
+        await connection.wait_until_over()
+        await drop()
+        nursery.cancel_scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A signed message, and whether its answers go out as bytes rather than text."""
+
+    row: Row
+    message: Any
+    caller: str
+    binary: bool
+
+
+class _Connection:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._subscribers = service.subscribers
+        self._subscriber = Subscriber()
+        self._patience = trio.CancelScope(deadline=trio.current_time() + limits.IDLE_S)
+        self._streams, self._to_stream = trio.open_memory_channel[_Request](limits.MAX_SUBSCRIPTIONS)
+
+    async def wait_until_over(self) -> None:
+        """Return when the client is gone, was cut off, or its time is over."""
+        self._subscribers.enter(self._subscriber)
+        try:
+            with self._patience:
+                await self._subscriber.over.wait()
+        finally:
+            self._subscribers.leave(self._subscriber)
+
+    async def read(self, receive: Receive) -> None:
+        """Take requests while the client is there."""
+        while (event := await receive())["type"] != "websocket.disconnect":
+            text = event.get("text")
+            self._take(event["bytes"] if text is None else text.encode(), binary=text is None)
+        self._subscriber.over.set()
+
+    async def write(self, send: Send) -> None:
+        """Send what comes, one frame at a time."""
+        while True:
+            frame, binary = await self._subscriber.next()
+            await send({"type": "websocket.send", **({"bytes": frame.body} if binary else {"text": frame.text})})
+
+    async def stream(self) -> None:
+        """Serve the wishes for streams, one after the other."""
+        async for request in self._to_stream:
+            self._stay(math.inf)
+            with self._refusing(request.binary):
+                await self._serve_stream(request)
+            self._stay(trio.current_time() + limits.IDLE_S)
+
+    def _take(self, body: bytes, binary: bool) -> None:
+        try:
+            request = envelope.read_request(body)
+            caller = recover(request.payload.encode(), request.signature)
+        except (Malformed, SignatureRefused):
+            self._subscriber.over.set()
+            return
+        row = TABLE.get(request.payloadtype)
+        if row is None or row.kind is not Kind.SUBSCRIBE:
+            return
+        with self._refusing(binary):
+            message = self._service.read_message(row, envelope.payload_of(request))
+            self._begin(_Request(row, message, caller, binary))
+
+    def _begin(self, request: _Request) -> None:
+        if isinstance(request.message, SubscribeChannel):
+            try:
+                self._streams.send_nowait(request)
+            except trio.WouldBlock:
+                raise BadRequest(f"At most {limits.MAX_SUBSCRIPTIONS} subscriptions can wait on a connection") from None
+            return
+        subscriber = self._subscriber
+        watch: Watch = self._service.look(request.row, request.message, request.caller)
+        if len(subscriber.topics) + len(watch.topics) > limits.MAX_SUBSCRIPTIONS:
+            raise BadRequest(f"A connection can have at most {limits.MAX_SUBSCRIPTIONS} subscriptions")
+        # The first of several that is over ends the connection, and so all of them.
+        deadline = _deadline(request.message.timeout)
+        self._patience.deadline = min(self._patience.deadline, deadline) if subscriber.topics else deadline
+        subscriber.grants.update((request.caller, colonyname) for colonyname in watch.colonynames)
+        for topic in watch.topics:
+            self._subscribers.watch(subscriber, topic, request.binary)
+        if watch.present is not None and not subscriber.put(self._subscribers.show(watch.present), request.binary):
+            subscriber.over.set()
+
+    async def _serve_stream(self, request: _Request) -> None:
+        message: SubscribeChannel = request.message
+        stream = Stream(self._subscriber, request.caller, message.name, request.binary)
+        try:
+            with trio.move_on_at(_deadline(message.timeout or CHANNEL_TIMEOUT_S)):
+                # Old entries come in parts, as fast as they are taken. After the last part the stream hears what is
+                # new: nothing is committed between that look and this, so nothing is missed or heard twice.
+                complete = False
+                while not complete:
+                    backlog: Backlog = self._service.look(request.row, message, request.caller)
+                    message = replace(message, afterseq=backlog.afterseq)
+                    complete = backlog.complete
+                    if complete:
+                        self._subscribers.open(message.processid, stream)
+                    if backlog.entries:
+                        stream.hear(of_entries(backlog.entries))
+                    if not complete:
+                        await self._subscriber.sent.wait()
+                await stream.ended.wait()
+            stream.rest()
+        finally:
+            self._subscribers.close(message.processid, stream)
+
+    def _stay(self, deadline: float) -> None:
+        """Keep the connection until then, unless it has subscriptions, which know better."""
+        if not self._subscriber.topics:
+            self._patience.deadline = deadline
+
+    @contextmanager
+    def _refusing(self, binary: bool) -> Iterator[None]:
+        """Answer with what goes wrong inside."""
+        try:
+            yield
+        except ColonyError as fault:
+            refusal = fault
+        except Exception:
+            log.exception("a subscription failed")
+            refusal = Internal("internal error, see the log of the server")
+        else:
+            return
+        if not self._subscriber.put(Frame(envelope.failure(refusal)), binary):
+            self._subscriber.over.set()
+
+
+def _deadline(timeout: int) -> float:
+    return trio.current_time() + min(max(timeout, 0), limits.MAX_SECONDS)
