@@ -6,29 +6,10 @@ import base64
 import json
 import subprocess
 import sys
-from typing import Any
-
-import trio
 
 from colonies_node.core.model.wire import check_bounds
 from tests.lab import Lab
 from tests.node import ALICE, request
-
-
-async def test_a_websocket_is_refused_before_it_is_accepted(lab: Lab) -> None:
-    """The events of /pubsub are not there yet; a client must get an answer, not a fault."""
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        await trio.lowlevel.checkpoint()
-        return {"type": "websocket.connect"}
-
-    async def send(event: Any) -> None:
-        await trio.lowlevel.checkpoint()
-        sent.append(event)
-
-    await lab.node.door({"type": "websocket", "path": "/pubsub", "headers": []}, receive, send)
-    assert sent == [{"type": "websocket.close"}]
 
 
 async def test_base64_with_line_breaks_is_read(lab: Lab) -> None:
