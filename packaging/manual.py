@@ -24,7 +24,11 @@ import msgspec
 from colonies_node.core import errors, limits
 from colonies_node.core.broker import access, table
 from colonies_node.core.broker.call import Done
+from colonies_node.core.broker.channels import Backlog
+from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.broker.table import Kind, Row
+from colonies_node.core.events import Waiter
+from colonies_node.core.model.channel import Entry
 from colonies_node.core.model.messages import Message
 from colonies_node.core.model.process import Process
 from colonies_node.core.model.wire import Record
@@ -35,8 +39,11 @@ START, END = "<!-- messages: made by `python3 packaging/dev.py manual` -->", "<!
 NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", object: "anything", Any: "anything"}
 """Plain types as people read them."""
 
-LOOKS = (Kind.READ, Kind.SCAN)
+LOOKS = (Kind.READ, Kind.SCAN, Kind.SUBSCRIBE)
 """What changes nothing."""
+
+SHOWN = {Waiter: Process, Watch: Process, Backlog: list[Entry]}
+"""What a function finds for somebody who waits or listens → what that one gets."""
 
 
 def main(arguments: list[str]) -> int:
@@ -102,15 +109,21 @@ def message(row: Row) -> list[str]:
 
 def reply(row: Row) -> str:
     """What a success brings."""
-    gives = typing.get_type_hints(row.decide)["return"]
-    if row.kind is Kind.POLL:
-        gives = Process  # the function says who waits; the answer is what it waits for
+    gives = given(row)
     if gives is row.record:
         return "the message as it was sent"
     told = "`{}`" if gives is Done else kind_of(gives)
     if typing.get_origin(gives) is list:
         told += f", `{row.empty.decode()}` if it is empty"
+    if row.kind is Kind.SUBSCRIBE:
+        return f"on the websocket only, for each event: {kind_of(gives)}"
     return told + (f", as `{row.reply_type}`" if row.reply_type else "")
+
+
+def given(row: Row) -> Any:
+    """The type of what a success brings."""
+    found = typing.get_type_hints(row.decide)["return"]
+    return SHOWN.get(found, found)
 
 
 # -- records
@@ -167,10 +180,9 @@ def reached() -> set[type[Record]]:
             for hint in typing.get_type_hints(kind, include_extras=True).values():
                 visit(hint)
 
-    visit(Process)
     for row in table.ROWS:
         visit(row.record)
-        visit(typing.get_type_hints(row.decide)["return"])
+        visit(given(row))
     return {record for record in found if not issubclass(record, Message)}
 
 

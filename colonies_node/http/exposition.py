@@ -44,23 +44,23 @@ GAUGES: Final = {
 _ENDS: Final = (*map(str, BOUNDS), "+Inf")
 
 
-def render(meter: Meter, stock: Stock, sizes: tuple[int, int, int], polling: int) -> bytes:
-    """The page. `sizes` are those of Store.size, `polling` is how many executors wait for work.
+def render(meter: Meter, stock: Stock, sizes: tuple[int, int, int], crowd: tuple[int, int]) -> bytes:
+    """The page. `sizes` are those of Store.size; `crowd` is the executors that wait for work and the open websockets.
 
     Made in a thread while the meter goes on: each number is right, though two may be of different moments.
     """
     registry = CollectorRegistry()
-    registry.register(_Families(meter, stock, sizes, polling))
+    registry.register(_Families(meter, stock, sizes, crowd))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, meter: Meter, stock: Stock, sizes: tuple[int, int, int], polling: int) -> None:
+    def __init__(self, meter: Meter, stock: Stock, sizes: tuple[int, int, int], crowd: tuple[int, int]) -> None:
         self._meter = meter
         self._stock = stock
         self._sizes = sizes
-        self._polling = polling
+        self._polling, self._subscribers = crowd
 
     def describe(self) -> list[Metric]:
         """Nothing: all names come from here alone, none has to be checked against another collector's."""
@@ -75,6 +75,7 @@ class _Families(Collector):
         yield _gauge("colonies_queue_ready", "Processes that wait for nothing but an executor", stock.ready)
         yield _gauge("colonies_queue_age_seconds", "Time since the oldest of these was submitted", stock.age)
         yield _gauge("colonies_executors_polling", "Executors that wait for work in a long poll", self._polling)
+        yield _gauge("colonies_subscribers", "Connections on the websocket", self._subscribers)
         store = GaugeMetricFamily("colonies_store_bytes", "Size of the store: its file and its log", labels=["part"])
         store.add_metric(["file"], file)
         store.add_metric(["log"], log)

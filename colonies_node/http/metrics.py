@@ -62,11 +62,11 @@ class Metrics:
 
     async def _look(self) -> bytes:
         service = self._service
-        waiting = len(service.assignments.room)
+        crowd = len(service.assignments.room), len(service.subscribers)
 
         def look(tx: Transaction) -> bytes:
             from colonies_node.http import exposition
 
-            return exposition.render(service.meter, take_stock(tx), service.store.size(), waiting)
+            return exposition.render(service.meter, take_stock(tx), service.store.size(), crowd)
 
         return await service.scan(look)

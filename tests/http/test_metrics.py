@@ -206,6 +206,15 @@ async def test_the_queue_is_as_old_as_the_oldest_process_that_could_be_taken(
     assert await monitor.see("colonies_queue_ready") == 1, "the child waits for its parent"
 
 
+async def test_open_websockets_are_counted(monitor: Monitor) -> None:
+    node = monitor.lab.node
+    assert await monitor.see("colonies_subscribers") == 0
+    listeners = [await node.open() for _ in range(3)]
+    assert await monitor.see("colonies_subscribers") == 3
+    await listeners[0].hang_up()
+    assert await monitor.see("colonies_subscribers") == 2
+
+
 async def test_the_store_and_the_process_have_sizes(monitor: Monitor) -> None:
     seen = await monitor.look()
     path = monitor.lab.node.store.path
