@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from crypto import Crypto
 from model import Workflow
-from pycolonies import Colonies, ColoniesConnectionError, colonies_client, func_spec
+from pycolonies import Colonies, ColoniesConnectionError, ColoniesError, colonies_client, func_spec
+from websocket import WebSocketConnectionClosedException
 
 from tests.cli.shell import program, until_ready
 from tests.node import ALICE, CANCELLED, FAILED, RUNNING, SERVER, SUCCESS, UNREGISTERED, WAITING, Party
@@ -455,6 +456,60 @@ def test_generators_start_workflows(colony: Colony) -> None:
     assert client.get_generator(added["generatorid"], key)["queuesize"] == 1
     client.remove_generator(added["generatorid"], key)
     assert client.get_generators(colony.name, key) is None
+
+
+def test_a_client_waits_for_a_process(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    process = client.submit_func_spec(colony.spec("a"), key)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.wait, process, 30, key)
+        client.close(client.assign(colony.name, 10, key).processid, ["out"], key)
+        assert waiting.result(30).output == ["out"]
+    assert client.wait(process, 30, key).output == ["out"]
+
+
+def test_a_wait_for_a_process_that_is_too_short_is_an_error(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    process = client.submit_func_spec(colony.spec("a"), key)
+    with pytest.raises(WebSocketConnectionClosedException):
+        client.wait(process, 1, key)
+
+
+def test_the_two_parties_of_a_process_talk_on_its_channel(colony: Colony) -> None:
+    client, key, submitter = colony.client, colony.join("ann"), colony.join("sam", type="submitter")
+    spec = colony.spec("a")
+    spec.channels = ["chat"]
+    processid = client.submit_func_spec(spec, submitter).processid
+    client.channel_append(processid, "chat", 1, "what is it?", submitter)
+    assert client.assign(colony.name, 10, key).processid == processid
+    heard: list[bytes] = []
+
+    def listen(entries: Any) -> bool:
+        heard.extend(entry["payload"] for entry in entries if entry["type"] != "end")
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(client.subscribe_channel, processid, "chat", submitter, 0, 30, listen)
+        (question,) = client.channel_read(processid, "chat", 0, 0, key)
+        assert (question["sequence"], question["payload"], question["type"]) == (1, b"what is it?", "data")
+        client.channel_append(processid, "chat", 1, b"\x00\xff", key, 1)
+        assert client.channel_read(processid, "chat", 1, 10, submitter)[0]["payload"] == b"\x00\xff"
+        client.close(processid, [], key)
+        stream.result(30)
+    assert heard == [b"what is it?", b"\x00\xff"]
+    assert refusal(client.channel_read, processid, "chat", 0, 0, key) == "Channel not found"
+    with pytest.raises(ColoniesError, match="Channel not found"):
+        client.subscribe_channel(processid, "chat", submitter)
+
+
+def test_a_stream_ends_with_its_time(colony: Colony) -> None:
+    client, key = colony.client, colony.join("ann")
+    spec = colony.spec("a")
+    spec.channels = ["chat"]
+    processid = client.submit_func_spec(spec, key).processid
+    client.channel_append(processid, "chat", 1, "hello", key)
+    (entry,) = client.subscribe_channel(processid, "chat", key, timeout=1)
+    assert entry["payload"] == b"hello"
 
 
 class ObjectStore:
