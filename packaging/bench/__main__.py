@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import events
 import footprint
 import hotspots
 import latency
@@ -23,7 +24,7 @@ from load import BenchFailed
 from stage import FULL, QUICK, ROOT, Stage, say
 
 FIGURES: dict[str, Figure] = {
-    figure.key: figure for area in (throughput, latency, workflows, footprint) for figure in area.FIGURES
+    figure.key: figure for area in (throughput, latency, workflows, events, footprint) for figure in area.FIGURES
 }
 LIMIT = 150  # seconds that one figure may take
 

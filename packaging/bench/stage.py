@@ -37,6 +37,7 @@ class Amounts:
     fanout: int = 1000  # children of one process
     members: int = 10_000  # of a large workflow
     latencies: int = 300
+    events: int = 100
     backlog: int = 20_000  # waiting processes of another type
     bulk: int = 100_000
     window: float = 20.0  # seconds over which an idle node is watched
@@ -54,6 +55,7 @@ QUICK = Amounts(
     fanout=50,
     members=200,
     latencies=20,
+    events=5,
     backlog=500,
     bulk=1000,
     window=2.0,

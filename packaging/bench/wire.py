@@ -42,15 +42,19 @@ class Member:
     def id(self) -> str:
         return self.signer.id
 
-    def request(self, msgtype: str, **fields: object) -> bytes:
-        """A whole signed HTTP request."""
+    def envelope(self, msgtype: str, **fields: object) -> bytes:
+        """A signed message."""
         payload = b64encode(msgspec.json.encode({"msgtype": msgtype, **fields}))
         signature = self.signer.sign(payload)
-        body = b'{"signature":"%b","payloadtype":"%b","payload":"%b"}' % (
+        return b'{"signature":"%b","payloadtype":"%b","payload":"%b"}' % (
             signature.encode(),
             msgtype.encode(),
             payload,
         )
+
+    def request(self, msgtype: str, **fields: object) -> bytes:
+        """A whole signed HTTP request."""
+        body = self.envelope(msgtype, **fields)
         return b"POST /api HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 

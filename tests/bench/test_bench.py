@@ -18,7 +18,7 @@ BENCH = Path(__file__).resolve().parents[2] / "packaging" / "bench"
 
 KEYS = [
     *("submit", "assign_close", "assign_close_backlog_ratio", "list_100", "submit_to_assigned_ms"),
-    *("workflow_diamond", "fanout_cost", "member_cost"),
+    *("workflow_diamond", "fanout_cost", "member_cost", "event_fanout_ms"),
     *("idle_cpu_percent", "rss_idle_mb", "rss_100k_mb", "start_s", "help_s", "pyz_mb", "bytes_per_process"),
 ]
 
@@ -34,14 +34,14 @@ def test_a_quick_run_gives_a_number_for_each_key_asked_for_and_leaves_nothing_be
         "--quick",
         "--json",
         "--only",
-        "submit,assign_close,list_100,workflow_diamond,fanout_cost,member_cost",
+        "submit,assign_close,list_100,workflow_diamond,fanout_cost,member_cost,event_fanout_ms",
         "--data",
         str(tmp_path),
     )
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
     facts = result.pop("machine")
-    keys = "submit assign_close list_100 workflow_diamond fanout_cost member_cost"
+    keys = "submit assign_close list_100 workflow_diamond fanout_cost member_cost event_fanout_ms"
     assert list(result) == keys.split()
     assert all(value > 0 for value in result.values())
     assert facts["echo_per_s"] > 0
