@@ -31,6 +31,7 @@ COMMANDS = {
     "blueprint": "Say what should be, and see that executors make it so.",
     "location": "Add, list and remove the named places of a colony.",
     "log": "Read and write logs.",
+    "channel": "Read and write the channels of a process.",
     "attribute": "Read and write the attributes of a process.",
     "server": "Ask a server how it is.",
     "config": "Show every setting, its value and where it came from.",
