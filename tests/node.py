@@ -21,6 +21,7 @@ from colonies_node.core.identity import Signer
 from colonies_node.core.store import members
 from colonies_node.core.store.sqlite import Store
 from colonies_node.core.store.transaction import Transaction
+from colonies_node.http.connection import STREAM
 from colonies_node.http.envelope import write_request
 from colonies_node.http.json_door import JsonDoor
 from colonies_node.http.rest import Rest
@@ -156,6 +157,7 @@ class Socket:
 
     async def run(self, app: Callable[..., Any], path: str) -> None:
         """Let the app serve it until the app is done with it."""
+        STREAM.set(self)  # type: ignore[arg-type]
         try:
             await app({"type": "websocket", "path": path, "headers": []}, self._told.receive, self._take)
         finally:
@@ -175,6 +177,11 @@ class Socket:
         """Close it from the client's side."""
         self._tell.send_nowait({"type": "websocket.disconnect", "code": 1006})
         await settle()
+
+    async def drop(self) -> None:
+        """What the node does to end the connection."""
+        self.reading.set()
+        self._tell.send_nowait({"type": "websocket.disconnect", "code": 1006})
 
     def stop_reading(self) -> None:
         """Take no more frames, until `reading` is set."""

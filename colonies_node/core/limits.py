@@ -109,9 +109,10 @@ MAX_SUBSCRIBE: Final = 64 << 10
 MAX_SUBSCRIPTIONS: Final = 1_000
 """Subscriptions on one connection; streams of channels that wait for their turn count too."""
 
-MAX_UNSENT_FRAMES: Final = 10_000
-MAX_UNSENT: Final = 16 << 20
-"""Frames and bytes that wait for one slow reader; after that it is cut off."""
+MAX_UNSENT_FRAMES: Final = 25_000
+MAX_UNSENT: Final = 64 << 20
+"""Frames and bytes that wait for one slow reader; after that it is cut off. A workflow of 20,000 that fails is told in
+one go; what waits for several readers is there once."""
 
 IDLE_S: Final = 120
 """Seconds that a websocket may stay open without a subscription, as an idle HTTP connection may."""

@@ -12,11 +12,16 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
+import hypercorn.protocol.ws_stream
 import hypercorn.trio.run
 import trio
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer
 from hypercorn.trio.tcp_server import TCPServer
 
-_STREAM: Final[ContextVar[Stream | None]] = ContextVar("stream", default=None)
+KEEPALIVE_S: Final = 60
+"""Seconds of silence after which the kernel asks whether the client is still there."""
+
+STREAM: Final[ContextVar[Stream | None]] = ContextVar("stream", default=None)
 
 
 class Stream(trio.abc.HalfCloseableStream):
@@ -31,6 +36,7 @@ class Stream(trio.abc.HalfCloseableStream):
         self.wary = False
         self.undelivered = False
         self._dropped = False
+        self._deaf = False
 
     async def send_all(self, data: Any) -> None:
         """Send, or raise BrokenResourceError and remember it."""
@@ -72,13 +78,18 @@ class Stream(trio.abc.HalfCloseableStream):
     async def receive_some(self, max_bytes: int | None = None) -> Any:
         """As trio.SocketStream has it."""
         try:
-            return await self._inner.receive_some(max_bytes)
+            data = await self._inner.receive_some(max_bytes)
+            return b"" if self._deaf else data
         except trio.ClosedResourceError as fault:
             raise self._told(fault) from None
 
     async def aclose(self) -> None:
         """As trio.SocketStream has it."""
         await self._inner.aclose()
+
+    def hear_no_more(self) -> None:
+        """Take what comes from now on for the end."""
+        self._deaf = True
 
     async def drop(self) -> None:
         """Close it as it is. To whoever uses it at this moment, TLS included, that looks like a network's doing."""
@@ -87,6 +98,22 @@ class Stream(trio.abc.HalfCloseableStream):
 
     def _told(self, fault: Exception) -> Exception:
         return trio.BrokenResourceError("the connection was dropped") if self._dropped else fault
+
+
+class Message(WebsocketBuffer):
+    """A websocket's message as it comes in parts; one that is too large is the last that is read.
+
+    hypercorn's own looks at the size after it has kept a part, and goes on keeping what comes.
+    """
+
+    def extend(self, event: Any) -> None:
+        """Take a part. FrameTooLargeError if it is one too many."""
+        if self.length + len(event.data) > self.max_length:
+            stream = STREAM.get()
+            if stream is not None:
+                stream.hear_no_more()
+            raise FrameTooLargeError
+        super().extend(event)
 
 
 class Connection(TCPServer):
@@ -99,13 +126,16 @@ class Connection(TCPServer):
             watched = server.stream = Stream(server.stream)
         else:
             watched = server.stream.transport_stream = Stream(server.stream.transport_stream)
-        _STREAM.set(watched)
+        # A client that vanished without a word is noticed by the kernel; hearing nothing is normal for a subscriber.
+        watched.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        watched.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        STREAM.set(watched)
         await super().run()
 
 
 async def deliver(answer: Callable[[], Awaitable[None]]) -> bool:
     """Send an answer; False if it surely did not reach the client, because that had hung up."""
-    stream = _STREAM.get()
+    stream = STREAM.get()
     if stream is None:
         await answer()
         return True
@@ -119,12 +149,13 @@ async def deliver(answer: Callable[[], Awaitable[None]]) -> bool:
 
 async def drop() -> None:
     """Close the connection of this request without another word on it, also when it is stuck in sending."""
-    stream = _STREAM.get()
+    stream = STREAM.get()
     if stream is not None:
         with trio.CancelScope(shield=True):
             await stream.drop()
 
 
 def watch_connections() -> None:
-    """Have hypercorn make such connections; it has no setting for that."""
+    """Have hypercorn make such connections and messages; it has no setting for that."""
+    hypercorn.protocol.ws_stream.WebsocketBuffer = Message  # type: ignore[misc]
     hypercorn.trio.run.TCPServer = Connection  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from colonies_node.core import limits
 from colonies_node.core.broker.channels import Backlog
 from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.broker.table import TABLE, Kind, Row
-from colonies_node.core.errors import BadRequest, ColonyError, Internal, SignatureRefused
+from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, NotFound, SignatureRefused
 from colonies_node.core.identity import recover
 from colonies_node.core.model.messages import SubscribeChannel
 from colonies_node.core.model.wire import Malformed
@@ -50,12 +50,14 @@ async def serve(service: Service, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept"})
     connection = _Connection(service)
     async with trio.open_nursery() as nursery:
+        # Reading goes on until the connection says that it is gone: hypercorn waits for somebody to take what came.
         nursery.start_soon(connection.read, receive)
-        nursery.start_soon(connection.write, send)
-        nursery.start_soon(connection.stream)
-        await connection.wait_until_over()
-        await drop()
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as answering:
+            answering.start_soon(connection.write, send)
+            answering.start_soon(connection.stream)
+            await connection.wait_until_over()
+            await drop()
+            answering.cancel_scope.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,14 @@ class _Connection:
             with self._patience:
                 await self._subscriber.over.wait()
         finally:
+            self._subscriber.over.set()
             self._subscribers.leave(self._subscriber)
 
     async def read(self, receive: Receive) -> None:
         """Take requests while the client is there."""
         while (event := await receive())["type"] != "websocket.disconnect":
+            if self._subscriber.over.is_set():
+                continue
             text = event.get("text")
             self._take(event["bytes"] if text is None else text.encode(), binary=text is None)
         self._subscriber.over.set()
@@ -145,14 +150,21 @@ class _Connection:
         stream = Stream(self._subscriber, request.caller, message.name, request.binary)
         try:
             with trio.move_on_at(_deadline(message.timeout or CHANNEL_TIMEOUT_S)):
-                # Old entries come in parts, as fast as they are taken. After the last part the stream hears what is
-                # new: nothing is committed between that look and this, so nothing is missed or heard twice.
-                complete = False
+                # Old entries come in parts, as fast as they are taken. Nothing is committed between the look at the
+                # last part and the moment from which the stream hears what is new.
+                complete = begun = False
                 while not complete:
-                    backlog: Backlog = self._service.look(request.row, message, request.caller)
+                    try:
+                        backlog: Backlog = self._service.look(request.row, message, request.caller)
+                    except (NotFound, Denied):
+                        if not begun:
+                            raise
+                        stream.end()
+                        break
+                    begun, complete = True, backlog.complete
                     message = replace(message, afterseq=backlog.afterseq)
-                    complete = backlog.complete
                     if complete:
+                        stream.colonyname = backlog.colonyname
                         self._subscribers.open(message.processid, stream)
                     if backlog.entries:
                         stream.hear(of_entries(backlog.entries))

@@ -159,7 +159,12 @@ class Service:
             self.assignments.offer(event.process)
         elif isinstance(event, AssignmentsResumed):
             self.assignments.room.wake_all(event.colonyname)
-        self.subscribers.tell(event)
+        try:
+            self.subscribers.tell(event)
+        except Exception:
+            # What was committed stays so; who listens must know that something is missing.
+            log.exception("an event could not be told: all subscribers are cut off")
+            self.subscribers.cut_all()
 
     def _encoded(self, process: ProcessRow) -> bytes:
         return self.read(lambda tx: encode(processes.show(tx, process)))

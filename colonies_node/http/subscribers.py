@@ -98,6 +98,7 @@ class Stream:
     def __init__(self, subscriber: Subscriber, caller: str, name: str, binary: bool) -> None:
         self.caller = caller
         self.name = name
+        self.colonyname = ""
         self.ended = trio.Event()
         self._subscriber = subscriber
         self._binary = binary
@@ -198,6 +199,9 @@ class Subscribers:
         for subscriber in self._present:
             if any(colony == colonyname and not self._is_member(who, colony) for who, colony in subscriber.grants):
                 subscriber.over.set()
+        for stream in [stream for line in self._streams.values() for stream in line]:
+            if stream.colonyname == colonyname and not self._is_member(stream.caller, colonyname):
+                stream.end()
 
 
 def _remove(lines: defaultdict[Any, dict[Any, Any]], key: Any, member: Any) -> None:

@@ -350,6 +350,36 @@ async def test_what_is_old_comes_in_parts_as_fast_as_it_is_taken(talk: Talk, mon
     assert said(socket) == [["aaaa", "bbbb"], ["cccc", "dddd"], ["eeee", "ffff"], ["gggg"]]
 
 
+async def test_who_is_no_member_any_more_hears_no_more_of_a_channel(lab: Lab, talk: Talk) -> None:
+    ann = await lab.join("ann")
+    await lab.assign(ann)
+    mine, hers = await talk.listen(), await talk.listen(ann)
+    new = Party("new ann")
+    await lab.node.call(ann, "changeexecutoridmsg", colonyname="lab", executorid=new.id)
+    await lab.node.call(OWNER, "removeusermsg", colonyname="lab", name="alice")
+    await settle()
+    await talk.say(new, "secret")
+    await settle()
+    for socket in (mine, hers):
+        assert socket.take() == [("subscribechannelmsg", [END]), ("subscribechannelmsg", [])]
+
+
+async def test_a_process_that_ends_while_old_entries_are_sent_ends_the_stream(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BACKLOG_PART", 4)
+    await talk.say(ALICE, "aaaa", "bbbb", "cccc")
+    socket = await talk.node.open()
+    socket.stop_reading()
+    await socket.ask(ALICE, "subscribechannelmsg", **talk.channel, timeout=60)
+    await talk.node.call(ALICE, "cancelprocessmsg", processid=talk.channel["processid"])
+    socket.reading.set()
+    await settle()
+    first, *last = socket.take()
+    assert texts(first[1]) == ["aaaa"]
+    assert last == [("subscribechannelmsg", [END]), ("subscribechannelmsg", [])]
+
+
 async def test_a_stream_ends_with_its_time_and_the_connection_serves_the_next(
     talk: Talk, mock_clock: MockClock
 ) -> None:

@@ -372,6 +372,33 @@ async def test_a_server_that_stops_drops_its_listeners_and_takes_no_new_ones(nod
     assert (await node.open()).accepted is False
 
 
+async def test_a_workflow_of_the_largest_size_that_fails_is_told_whole(node: Node, lab: Lab) -> None:
+    ann = await lab.join("ann")
+    socket = await watch(node, FAILED)
+    names = [f"n{number}" for number in range(12_000)]
+    conditions = {"executortype": "worker", "dependencies": ["root"]}
+    nodes = [{"nodename": "root", "funcname": "f", "conditions": {"executortype": "worker"}}]
+    nodes += [{"nodename": name, "funcname": "f", "conditions": conditions} for name in names]
+    await node.call(ALICE, "submitworkflowspecmsg", spec=LAB | {"functionspecs": nodes})
+    await lab.fail(ann, await lab.assign(ann))
+    await settle()
+    assert len(seen(socket)) == len(nodes)
+    assert not socket.over.is_set()
+
+
+async def test_an_event_that_cannot_be_told_cuts_listeners_off_and_the_server_goes_on(
+    node: Node, lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = await watch(node, WAITING)
+    with monkeypatch.context() as broken:
+        broken.setattr(node.service.subscribers, "show", lambda process: 1 / 0)
+        process = await lab.submit()
+        await settle()
+    assert socket.over.is_set()
+    assert "an event could not be told" in caplog.text
+    assert (await lab.get(process))["state"] == WAITING
+
+
 async def test_idle_listeners_cost_no_work(node: Node, lab: Lab, mock_clock: MockClock) -> None:
     class Steps(trio.abc.Instrument):
         taken = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import signal
 import socket
@@ -15,7 +16,6 @@ from typing import Any
 import pytest
 from websocket import (
     ABNF,
-    STATUS_MESSAGE_TOO_BIG,
     WebSocket,
     WebSocketBadStatusException,
     WebSocketConnectionClosedException,
@@ -26,6 +26,9 @@ from tests.cli.shell import PATIENCE_S, program, until_ready
 from tests.node import ALICE, OWNER, SERVER, Party, request
 
 CERT, KEY = (Path(__file__).with_name("tls") / name for name in ("cert.pem", "key.pem"))
+GONE = (WebSocketConnectionClosedException, OSError)
+"""What the client raises when the connection was ended without a farewell, plain or with TLS."""
+
 WORKERS = {"colonyname": "lab", "executortype": "worker"}
 
 
@@ -42,7 +45,7 @@ class Server:
         """A websocket; it is closed with the server."""
         address = f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}{path}"
         trust = {"ca_certs": str(CERT), "check_hostname": False} if self.tls else {}
-        line = create_connection(address, timeout=PATIENCE_S, sslopt=trust, **more)
+        line = create_connection(address, timeout=PATIENCE_S, sslopt=trust, skip_utf8_validation=True, **more)
         self.lines.append(line)
         return line
 
@@ -115,7 +118,7 @@ def test_events_reach_everybody_who_listens(server: Server) -> None:
 def test_the_end_of_a_subscription_drops_the_connection_without_a_farewell(server: Server) -> None:
     line = server.connect()
     line.send(request(ALICE, "subscribeprocessesmsg", **WORKERS, state=0, timeout=1).decode())
-    with pytest.raises((WebSocketConnectionClosedException, ConnectionResetError, ssl.SSLEOFError)):
+    with pytest.raises(GONE):
         line.recv_data_frame(control_frame=True)
 
 
@@ -133,12 +136,12 @@ def test_who_reads_nothing_is_cut_off_and_harms_nobody(server: Server) -> None:
     good = server.connect()
     for line in (slow, good):
         subscribe(line)
-    large = "x" * (2 << 20)
-    for _ in range(14):
+    large = "x" * (7 << 20)
+    for _ in range(10):
         processid = server.submit(args=[large])
         assert told(good)["processid"] == processid
-    with pytest.raises((WebSocketConnectionClosedException, OSError)):
-        for _ in range(15):
+    with pytest.raises(GONE):
+        for _ in range(11):
             slow.recv()
 
 
@@ -151,9 +154,33 @@ def test_bytes_are_answered_with_bytes(server: Server) -> None:
 
 def test_a_request_that_is_too_large_ends_the_connection(server: Server) -> None:
     line = server.connect()
-    line.send("x" * (1 << 20))
-    opcode, data = line.recv_data(control_frame=True)
-    assert (opcode, int.from_bytes(data[:2], "big")) == (ABNF.OPCODE_CLOSE, STATUS_MESSAGE_TOO_BIG)
+    with pytest.raises(GONE):
+        line.send("x" * (1 << 20))
+        while line.recv_data(control_frame=True):
+            pass
+
+
+def test_a_request_without_end_is_not_kept(server: Server) -> None:
+    """Parts of one message, until the server has enough: hypercorn alone would keep all that comes."""
+    line = server.connect()
+    part = ABNF.create_frame(b"x" * 65_536, ABNF.OPCODE_TEXT, 0)
+    more = ABNF.create_frame(b"x" * 65_536, ABNF.OPCODE_CONT, 0)
+    with pytest.raises(GONE):
+        line.send_frame(part)
+        for _ in range(1_000):
+            line.send_frame(more)
+
+
+def test_requests_that_nobody_reads_any_more_hold_nothing_up(server: Server) -> None:
+    """The first is no envelope and ends the connection; the server then stops as quickly as ever."""
+    for _ in range(20):
+        line = server.connect()
+        frame = ABNF.create_frame(b"x", ABNF.OPCODE_TEXT)
+        line.sock.sendall(frame.format() * 500)
+        with contextlib.suppress(OSError):
+            while line.sock.recv(4096):
+                pass
+    server.submit()
 
 
 def test_there_is_no_websocket_elsewhere(server: Server) -> None:
@@ -166,5 +193,5 @@ def test_a_server_that_stops_lets_its_listeners_go(server: Server) -> None:
     subscribe(line)
     server.child.send_signal(signal.SIGTERM)
     assert server.child.wait(PATIENCE_S) == 0
-    with pytest.raises((WebSocketConnectionClosedException, OSError)):
+    with pytest.raises(GONE):
         line.recv_data_frame(control_frame=True)

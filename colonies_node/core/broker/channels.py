@@ -34,6 +34,7 @@ _AHEAD: Final = limits.APPEND_BURST * _INTERVAL
 class Backlog:
     """A part of what a channel holds, the `afterseq` that goes on behind it, and whether there is nothing more."""
 
+    colonyname: str
     entries: list[Entry]
     afterseq: int
     complete: bool
@@ -87,7 +88,7 @@ def catch_up(tx: Transaction, message: m.SubscribeChannel, call: Call) -> Backlo
     channel = _require_channel(tx, call.process, message.name, call, "subscribe to")
     entries = _entries(tx, channel, message.afterseq, 0, limits.BACKLOG_PART)
     afterseq = max(message.afterseq, channel.dropped) + len(entries)
-    return Backlog(entries, afterseq, complete=afterseq >= channel.dropped + channel.entries)
+    return Backlog(call.process.colonyname, entries, afterseq, complete=afterseq >= channel.dropped + channel.entries)
 
 
 def _require_channel(tx: Transaction, process: ProcessRow, name: str, call: Call, what: str) -> ChannelRow:
