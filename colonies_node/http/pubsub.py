@@ -50,14 +50,15 @@ async def serve(service: Service, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept"})
     connection = _Connection(service)
     async with trio.open_nursery() as nursery:
-        # Reading goes on until the connection says that it is gone: hypercorn waits for somebody to take what came.
         nursery.start_soon(connection.read, receive)
-        async with trio.open_nursery() as answering:
-            answering.start_soon(connection.write, send)
-            answering.start_soon(connection.stream)
-            await connection.wait_until_over()
-            await drop()
-            answering.cancel_scope.cancel()
+        nursery.start_soon(connection.write, send)
+        nursery.start_soon(connection.stream)
+        await connection.wait_until_over()
+        await drop()
+        # hypercorn tells of the end last, after what came before it, and does so from the task that writes: it must not
+        # be cancelled, nor left with what nobody takes, or the connection's task would stay for good.
+        await connection.gone.wait()
+        nursery.cancel_scope.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class _Request:
 
 class _Connection:
     def __init__(self, service: Service) -> None:
+        self.gone = trio.Event()
+        """Set when there is nothing more to read."""
         self._service = service
         self._subscribers = service.subscribers
         self._subscriber = Subscriber()
@@ -96,6 +99,7 @@ class _Connection:
             text = event.get("text")
             self._take(event["bytes"] if text is None else text.encode(), binary=text is None)
         self._subscriber.over.set()
+        self.gone.set()
 
     async def write(self, send: Send) -> None:
         """Send what comes, one frame at a time."""
