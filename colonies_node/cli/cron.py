@@ -9,8 +9,9 @@ import click
 
 from colonies_node.cli.spec import node_names, workflow_from_file
 from colonies_node.cli.table import card, print_done, print_json, table, when
-from colonies_node.cli.times import Duration, ahead, spoken
+from colonies_node.cli.times import Duration, ahead
 from colonies_node.cli.verb import Noun, as_json, explained, named
+from colonies_node.core.model.durations import spoken
 from colonies_node.settings import MEMBER
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import click
 
 from colonies_node.cli.function import conclude
 from colonies_node.cli.table import print_entry, print_json, table
-from colonies_node.cli.times import seconds
 from colonies_node.cli.verb import Noun, as_json, named
 from colonies_node.core.limits import MAX_LOG_SEARCH, MAX_LOG_SEARCH_DAYS, MAX_LOGS
+from colonies_node.core.model.durations import seconds
 from colonies_node.settings import MEMBER
 
 if TYPE_CHECKING:

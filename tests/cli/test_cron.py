@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from colonies_node.cli.spec import node_names
-from colonies_node.cli.times import ahead, seconds, spoken
+from colonies_node.cli.times import ahead
 from tests.cli.shell import PATIENCE_S, Shell
 
 
@@ -145,19 +143,6 @@ def test_a_generator_without_a_timeout_waits_for_ever(colony: Shell, tmp_path: P
     assert colony.record("generator add g --trigger 3 --spec", spec(tmp_path))["timeout"] == -1
     assert "never" in colony.out("generator ls")
     assert "range" in colony.refused("generator add h --trigger 0 --spec", spec(tmp_path), code=2)
-
-
-# -- durations --------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 10**9))
-def test_a_duration_is_read_as_it_is_written(length: int) -> None:
-    assert seconds(spoken(length).replace(" ", "")) == length
-
-
-@pytest.mark.parametrize("text", ["", "1", "1m1h", "-1m", "1.5h", "m", "1 m", "1y"])
-def test_what_is_no_duration_is_not_taken_for_one(text: str) -> None:
-    assert seconds(text) is None
 
 
 def test_a_time_ahead_says_how_far() -> None:
