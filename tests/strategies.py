@@ -93,6 +93,54 @@ blueprint_schemas = st.fixed_dictionaries(
 blueprint_specs = st.dictionaries(st.sampled_from(("a", "b")), _few_values, max_size=2)
 """A blueprint's spec; what such a schema allows and refuses comes up about equally often."""
 
+_rule_texts = st.sampled_from(("''", "'a'", '"a"', '"it\'s"'))
+_rule_signs = st.sampled_from(("<", "<=", ">", ">=", "==", "!="))
+_rule_numbers = st.sampled_from(("-1", "0", "1", "2.5"))
+
+
+def _shaped(shape: str, *parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(*parts).map(lambda texts: shape.format(*texts))
+
+
+rule_texts = st.recursive(
+    st.one_of(
+        st.sampled_from(("missing", "charging")),
+        _shaped("{} {} {}", st.sampled_from(("priority", "queue")), _rule_signs, _rule_numbers),
+        _shaped("{} {} {}", _rule_numbers, _rule_signs, st.sampled_from(("battery", "memory"))),
+        _shaped("{}{}{}", st.sampled_from(("queue", "load")), _rule_signs, st.sampled_from(("gpu", "priority"))),
+        _shaped("{} {} {}", st.sampled_from(("type", "label")), st.sampled_from(("==", "!=")), _rule_texts),
+        _shaped("type {} ({}, {})", st.sampled_from(("in", "not in")), _rule_texts, _rule_texts),
+        _shaped("queue {}({},{})", st.sampled_from(("in", "not in")), _rule_numbers, _rule_numbers),
+    ),
+    lambda inner: st.one_of(
+        _shaped("({} and {})", inner, inner),
+        _shaped("({} or {})", inner, inner),
+        _shaped("{} and {}", inner, inner),
+        _shaped("{} or {}", inner, inner),
+        _shaped("not {}", inner),
+        _shaped("(({}))", inner),
+    ),
+    max_leaves=8,
+)
+"""A rule; Python reads it too, and means the same when every value is known."""
+
+_number = st.sampled_from((-1, 0, 1, 2.5, 3))
+rule_values = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("missing", "charging"), st.booleans()),
+        **dict.fromkeys(("priority", "queue", "battery", "memory", "load", "gpu"), _number),
+        **dict.fromkeys(("type", "label"), st.sampled_from(("", "a", "b", "it's"))),
+    }
+)
+"""Every value that those rules ask for."""
+
+_rule_words = ("and", "or", "not", "in", "(", ")", ",", "<", "<=", "==", "missing", "queue", "type", "waited")
+_rule_amounts = ("5", "-1", "10m", "8Gi", "30%", "1.2.3", "'a'", '"b"')
+rule_salads = st.lists(st.sampled_from((*_rule_words, *_rule_amounts, "=", "!", ".", "'", "\n", "é")), max_size=24).map(
+    " ".join
+)
+"""The words of rules in any order."""
+
 STRANGERS: Final[tuple[Any, ...]] = (
     "text",
     "",

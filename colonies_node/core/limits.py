@@ -50,6 +50,12 @@ MAX_LOG_MESSAGE: Final = 256 << 10
 MAX_SEARCH_TEXT: Final = 1_000
 """Characters of a text to search for: a pattern's cost grows with its wildcards times the text."""
 
+MAX_RULE: Final = 1_000
+"""Characters of a rule: twenty comparisons, and a line that a person can still check."""
+
+MAX_RULE_NESTING: Final = 32
+"""Parentheses and `not` in each other in a rule. People use three; a reader's stack is the resource guarded."""
+
 MAX_CONTAINERS: Final = 500_000
 """Arrays and objects in one payload: five times those of a workflow of 10,000 processes."""
 
