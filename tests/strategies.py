@@ -124,15 +124,22 @@ rule_texts = st.recursive(
 )
 """A rule; Python reads it too, and means the same when every value is known."""
 
-_number = st.sampled_from((-1, 0, 1, 2.5, 3))
+_flags, _numbers, _texts = (
+    ("missing", "charging"),
+    ("priority", "queue", "battery", "memory", "load", "gpu"),
+    ("type", "label"),
+)
+RULE_NAMES: Final = (*_flags, *_numbers, *_texts)
+"""The names that those rules speak of."""
+
 rule_values = st.fixed_dictionaries(
     {
-        **dict.fromkeys(("missing", "charging"), st.booleans()),
-        **dict.fromkeys(("priority", "queue", "battery", "memory", "load", "gpu"), _number),
-        **dict.fromkeys(("type", "label"), st.sampled_from(("", "a", "b", "it's"))),
+        **dict.fromkeys(_flags, st.booleans()),
+        **dict.fromkeys(_numbers, st.sampled_from((-1, 0, 1, 2.5, 3))),
+        **dict.fromkeys(_texts, st.sampled_from(("", "a", "b", "it's"))),
     }
 )
-"""Every value that those rules ask for."""
+"""A value for each of them."""
 
 _rule_words = ("and", "or", "not", "in", "(", ")", ",", "<", "<=", "==", "missing", "queue", "type", "waited")
 _rule_amounts = ("5", "-1", "10m", "8Gi", "30%", "1.2.3", "'a'", '"b"')

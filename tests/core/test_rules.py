@@ -16,7 +16,7 @@ from colonies_node.core import limits
 from colonies_node.core.errors import BadRequest
 from colonies_node.core.rules import DEVICE, NAMES, PROCESS, Value, parse
 from colonies_node.core.rules.names import EXAMPLES, Kind, amount
-from tests.strategies import rule_salads, rule_texts, rule_values
+from tests.strategies import RULE_NAMES, rule_salads, rule_texts, rule_values
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rules.md").read_text()
 
@@ -129,7 +129,33 @@ def test_a_flag_that_is_not_known_is_neither_yes_nor_no() -> None:
         assert not parse("not charging").holds({"charging": value})
 
 
-@given(rule_texts, rule_values, st.sets(st.sampled_from(sorted(NAMES))))
+@pytest.mark.parametrize(
+    ("left", "right", "both", "either"),
+    [
+        (True, True, True, True),
+        (True, False, False, True),
+        (False, False, False, False),
+        (True, None, None, True),
+        (False, None, False, None),
+        (None, None, None, None),
+    ],
+)
+def test_what_is_decided_without_the_unknown_is_decided(
+    left: bool | None, right: bool | None, both: bool | None, either: bool | None
+) -> None:
+    for values in ({"missing": left, "charging": right}, {"missing": right, "charging": left}):
+        for text, truth in (("missing and charging", both), ("missing or charging", either)):
+            assert parse(text).holds(values) is (truth is True)
+            assert parse(f"not ({text})").holds(values) is (truth is False)
+
+
+@given(rule_texts)
+def test_no_rule_holds_when_nothing_is_known(text: str) -> None:
+    assert not parse(text).holds({})
+    assert not parse(f"not ({text})").holds({})
+
+
+@given(rule_texts, rule_values, st.sets(st.sampled_from(RULE_NAMES)))
 def test_a_rule_that_holds_would_hold_whatever_the_unknown_values_are(
     text: str, values: dict[str, Value], unknown: set[str]
 ) -> None:
@@ -224,6 +250,13 @@ def test_a_rule_is_not_nested_deeper_than_its_limit(opening: str, closing: str) 
     count = limits.MAX_RULE_NESTING // (2 if opening == "not (" else 1)
     assert parse(opening * count + "missing" + closing * count).names == {"missing"}
     deeper = opening * (count + 1) + "missing" + closing * (count + 1)
+    assert "a rule may have at most 32 parentheses and `not` in each other" in refusal(deeper)
+
+
+def test_not_in_is_a_not_that_counts() -> None:
+    count = limits.MAX_RULE_NESTING
+    assert parse("(" * (count - 1) + "type not in ('a')" + ")" * (count - 1)).names == {"type"}
+    deeper = "(" * count + "type not in ('a')" + ")" * count
     assert "a rule may have at most 32 parentheses and `not` in each other" in refusal(deeper)
 
 
