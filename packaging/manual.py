@@ -24,13 +24,8 @@ import msgspec
 from colonies_node.core import errors, limits
 from colonies_node.core.broker import access, table
 from colonies_node.core.broker.call import Done
-from colonies_node.core.broker.channels import Backlog
-from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.broker.table import Kind, Row
-from colonies_node.core.events import Waiter
-from colonies_node.core.model.channel import Entry
 from colonies_node.core.model.messages import Message
-from colonies_node.core.model.process import Process
 from colonies_node.core.model.wire import Record
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
@@ -41,9 +36,6 @@ NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false
 
 LOOKS = (Kind.READ, Kind.SCAN, Kind.SUBSCRIBE)
 """What changes nothing."""
-
-SHOWN = {Waiter: Process, Watch: Process, Backlog: list[Entry]}
-"""What a function finds for somebody who waits or listens → what that one gets."""
 
 
 def main(arguments: list[str]) -> int:
@@ -109,7 +101,7 @@ def message(row: Row) -> list[str]:
 
 def reply(row: Row) -> str:
     """What a success brings."""
-    gives = given(row)
+    gives = row.gives
     if gives is row.record:
         return "the message as it was sent"
     told = "`{}`" if gives is Done else kind_of(gives)
@@ -118,12 +110,6 @@ def reply(row: Row) -> str:
     if row.kind is Kind.SUBSCRIBE:
         return f"on the websocket only, for each event: {kind_of(gives)}"
     return told + (f", as `{row.reply_type}`" if row.reply_type else "")
-
-
-def given(row: Row) -> Any:
-    """The type of what a success brings."""
-    found = typing.get_type_hints(row.decide)["return"]
-    return SHOWN.get(found, found)
 
 
 # -- records
@@ -182,7 +168,7 @@ def reached() -> set[type[Record]]:
 
     for row in table.ROWS:
         visit(row.record)
-        visit(given(row))
+        visit(row.gives)
     return {record for record in found if not issubclass(record, Message)}
 
 

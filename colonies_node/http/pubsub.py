@@ -126,7 +126,7 @@ class _Connection:
         if row is None or row.kind is not Kind.SUBSCRIBE:
             return
         with self._refusing(binary):
-            message = self._service.read_message(row, envelope.payload_of(request))
+            message = row.read(envelope.payload_of(request))
             self._begin(_Request(row, message, caller, binary))
 
     def _begin(self, request: _Request) -> None:

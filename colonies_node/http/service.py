@@ -1,6 +1,7 @@
 """The running node behind the doors: one store, shared commits, executors that wait, and the alarm clock.
 
-A door hands in (message type, payload, caller) and gets (reply type, payload) back, or a ColonyError. In between:
+A door hands in a message and its caller, and how it shows replies, and gets the reply back, or a ColonyError. In
+between:
 
     read     a look at what is committed, at once
     scan     a look that may take long, in a thread of its own
@@ -24,14 +25,15 @@ import trio
 
 from colonies_node.core import timers
 from colonies_node.core.broker import processes
-from colonies_node.core.broker.call import DONE, Call, Rules
+from colonies_node.core.broker.call import Call, Rules
+from colonies_node.core.broker.once import recall
 from colonies_node.core.broker.table import Kind, Row
-from colonies_node.core.errors import BadRequest
 from colonies_node.core.events import AssignmentsResumed, Event, ProcessChanged
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.model.wire import Malformed, decode, encode
-from colonies_node.core.store import members
+from colonies_node.core.model.wire import encode
+from colonies_node.core.store import members, remembered
 from colonies_node.core.store.processes import ProcessRow
+from colonies_node.core.store.remembered import Once
 from colonies_node.core.store.sqlite import Store
 from colonies_node.core.store.transaction import Transaction
 from colonies_node.http.alarm import Alarm
@@ -39,6 +41,9 @@ from colonies_node.http.assignments import Assignments
 from colonies_node.http.commits import Commits
 from colonies_node.http.meter import Meter
 from colonies_node.http.subscribers import Subscribers
+
+Show = Callable[[Row, Any], bytes]
+"""How a door shows the reply to a row."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -76,51 +81,33 @@ class Service:
         self.assignments.close()
         self.subscribers.cut_all()
 
-    async def answer(self, row: Row, payload: bytes, caller: str) -> tuple[str, bytes]:
-        """(reply type, encoded reply) to a message that is no POLL: those go to `assignments`, for a door to deliver.
+    async def answer(self, row: Row, message: Any, caller: str, show: Show, once: Once | None = None) -> bytes:
+        """The reply to a message that is no POLL, as `show` has it: those go to `assignments`, for a door to deliver.
 
-        Raises ColonyError to refuse; nothing was changed then.
+        With `once`, a change is remembered with its reply, and the same message again gets that. Raises ColonyError
+        to refuse; nothing was changed then.
         """
-        message = self.read_message(row, payload)
         call = Call(caller, self.rules, self.heard)
-        return row.reply_type or row.msgtype, await self._decide(row, message, call)
 
-    def read_message(self, row: Row, payload: bytes) -> Any:
-        """The record in a payload, checked as far as it can be alone. Raises BadRequest with the text of its type."""
-        if row.lenient:
-            return row.record(msgtype=row.msgtype)
+        def decide(tx: Transaction) -> bytes:
+            return show(row, row.run(tx, message, call))
+
+        heavy = row.heavy is not None and row.heavy(message)
         try:
-            message = decode(row.record, payload)
-        except Malformed:
-            raise BadRequest(f"{row.phrase}, invalid JSON") from None
-        if message.msgtype != row.msgtype:
-            raise BadRequest(row.mismatch)
-        if row.check is not None:
-            row.check(message)
-        return message
+            if row.kind in (Kind.WRITE, Kind.BULK):
+                change = decide if once is None or not row.remembered else functools.partial(_once, once, decide)
+                return await self.write(change, bulk=heavy or row.kind is Kind.BULK)
+            if heavy or row.kind is Kind.SCAN:
+                return await self.scan(decide)
+            return self.read(decide)
+        finally:
+            self.note_heard(call)
 
     def look(self, row: Row, message: Any, caller: str) -> Any:
         """What a SUBSCRIBE finds at once. Raises ColonyError to refuse."""
         call = Call(caller, self.rules, self.heard)
         try:
             return self.read(lambda tx: row.run(tx, message, call))
-        finally:
-            self.note_heard(call)
-
-    async def _decide(self, row: Row, message: Any, call: Call) -> bytes:
-        def decide(tx: Transaction) -> bytes:
-            reply = row.run(tx, message, call)
-            if reply is DONE:
-                return b"{}"
-            return row.empty if reply == [] else encode(reply)
-
-        heavy = row.heavy is not None and row.heavy(message)
-        try:
-            if row.kind in (Kind.WRITE, Kind.BULK):
-                return await self.write(decide, bulk=heavy or row.kind is Kind.BULK)
-            if heavy or row.kind is Kind.SCAN:
-                return await self.scan(decide)
-            return self.read(decide)
         finally:
             self.note_heard(call)
 
@@ -196,3 +183,12 @@ class Service:
         change = functools.partial(timers.clock_stepped, rules=self.rules, sweeps=self._sweeps, step=step)
         await self.write(change)
         return self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard))
+
+
+def _once(once: Once, change: Callable[[Transaction], bytes], tx: Transaction) -> bytes:
+    """What the change replies, or what it replied when the same message was here before."""
+    reply = recall(tx, once)
+    if reply is None:
+        reply = change(tx)
+        remembered.keep(tx, once, reply)
+    return reply

@@ -1,0 +1,55 @@
+"""What a client of the CBOR door sends and gets, as values: the JSON door's dicts on one side, compact CBOR on the
+other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from colonies_node.core.broker.table import TABLE
+from colonies_node.core.errors import LinkDown, Refused
+from colonies_node.core.model import compact
+from colonies_node.core.model.numbers import TYPE_NUMBERS
+from colonies_node.core.model.wire import Malformed
+
+
+def item(msgtype: str, fields: dict[str, Any]) -> list[Any]:
+    """A message, for a payload."""
+    row = TABLE.get(msgtype)
+    return [TYPE_NUMBERS.get(msgtype, msgtype), compact.pack(row.record, fields) if row else fields]
+
+
+def result(msgtype: str, reply: Any) -> Any:
+    """What the JSON door would have given. Raises Refused, and LinkDown for what is no reply."""
+    if not isinstance(reply, list) or not reply or type(reply[0]) is not int:
+        raise LinkDown("the answer is not in our protocol")
+    if reply[0] != 0:
+        raise refusal(reply)
+    row = TABLE.get(msgtype)
+    try:
+        (body,) = reply[1:]
+        return compact.unpack(row.gives, body) if row else body
+    except (Malformed, ValueError) as fault:
+        raise LinkDown(f"the answer is not in our protocol: {fault}") from None
+
+
+def outcome(msgtype: str, reply: Any) -> Any:
+    """The result, or the Refused that it would raise."""
+    try:
+        return result(msgtype, reply)
+    except Refused as no:
+        return no
+
+
+def check_batch(replies: Any, number: int) -> None:
+    """Whether these are replies to a batch. Raises Refused if it was refused as a whole, LinkDown for anything
+    else."""
+    if isinstance(replies, list) and replies and type(replies[0]) is int:
+        result("", replies)
+    if not isinstance(replies, list) or len(replies) != number:
+        raise LinkDown("the answer does not fit the batch")
+
+
+def refusal(reply: list[Any]) -> Refused:
+    """A refusal, as the server put it."""
+    status, message, reason = (*reply, "", "")[:3]
+    return Refused(status, str(message), str(reason))
