@@ -77,7 +77,7 @@ class Assignments:
         waiter: Waiter = service.read(lambda tx: row.run(tx, message, call))
         service.note_heard(call)
         turn = self._begin(once, waiter)
-        change = functools.partial(attempt, row=row, waiter=waiter, call=call, show=show, once=once)
+        change = functools.partial(take, row=row, waiter=waiter, call=call, show=show, once=once)
         given: Given | None = None
         patience = min(message.timeout, limits.MAX_LONG_POLL_S) if message.timeout > 0 else float("inf")
         try:
@@ -175,9 +175,7 @@ class Assignments:
                 self.offer(process, instead_of=waiter)
 
 
-def attempt(
-    tx: Transaction, row: Row, waiter: Waiter, call: Call, show: Show, once: Once | None = None
-) -> Given | None:
+def take(tx: Transaction, row: Row, waiter: Waiter, call: Call, show: Show, once: Once | None = None) -> Given | None:
     """What the waiter gets now. It must still be a member: it may have been removed while it waited."""
     if once is not None:
         reply = recall(tx, once)

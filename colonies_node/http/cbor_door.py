@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from colonies_node import __version__
-from colonies_node.core.broker.once import check_expiry
+from colonies_node.core import limits
 from colonies_node.core.broker.table import TABLE, Kind, Row
-from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, WrongTime
+from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, TooLarge, WrongTime
 from colonies_node.core.identity import Signer
 from colonies_node.core.model import compact
 from colonies_node.core.model.cbor import dumps
@@ -27,7 +27,7 @@ from colonies_node.http import cose
 from colonies_node.http.asgi import App, Gone, Receive, Send, read_body, respond
 from colonies_node.http.meter import GONE, Exchange
 from colonies_node.http.polling import poll
-from colonies_node.http.service import Service
+from colonies_node.http.service import Asked, BatchForm, Service
 
 COSE = (b"content-type", b"application/cose")
 
@@ -83,8 +83,12 @@ class CborDoor:
         """The payload of the reply; None when all is said. Raises ColonyError."""
         caller = request.verify(self._node).id
         once = Once(caller, request.cti, request.expiry * SECOND, sha256(request.message.payload).digest())
-        check_expiry(once.expiry, self.service.clock())
-        row, body = message_of(_body(request))
+        self.service.check_expiry(once.expiry)
+        asked = _body(request)
+        if is_batch(asked):
+            exchange.msgtype = "batch"
+            return await self.service.answer_batch(read_batch(asked), caller, FORM, once)
+        row, body = message_of(asked)
         exchange.msgtype = row.msgtype
         message = row.read_compact(body)
         if row.kind is not Kind.POLL:
@@ -121,6 +125,39 @@ def message_of(item: Any) -> tuple[Row, Any]:
     if row is None or row.kind is Kind.SUBSCRIBE:
         raise Denied(f"invalid message type: {str(msgtype)[:256]}")
     return row, item[1] if len(item) == 2 else None
+
+
+def is_batch(asked: Any) -> bool:
+    """Whether a payload is several messages."""
+    return type(asked) is list and bool(asked) and type(asked[0]) is list
+
+
+def read_batch(asked: list[Any]) -> list[Asked]:
+    """The messages of a batch, or why they are none. Raises TooLarge."""
+    if len(asked) > limits.MAX_BATCH_MESSAGES:
+        raise TooLarge(f"A batch has at most {limits.MAX_BATCH_MESSAGES} messages, this one has {len(asked)}")
+    found: list[Asked] = []
+    for item in asked:
+        try:
+            row, body = message_of(item)
+            found.append((row, row.read_compact(body)))
+        except ColonyError as refusal:
+            found.append(refusal)
+    return found
+
+
+def _refuse(refusal: ColonyError) -> bytes:
+    return dumps(refused(refusal))
+
+
+def _join(replies: list[bytes]) -> bytes:
+    """An array of what is CBOR already."""
+    number = len(replies)
+    head = bytes((0x80 | number,)) if number < 24 else b"\x99" + number.to_bytes(2, "big")
+    return head + b"".join(replies)
+
+
+FORM = BatchForm(show, _refuse, _join)
 
 
 def _read(data: bytes) -> cose.Request:

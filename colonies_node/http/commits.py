@@ -16,8 +16,8 @@ import trio
 from colonies_node.core import limits
 from colonies_node.core.errors import Internal
 from colonies_node.core.events import Event
-from colonies_node.core.store.sqlite import Change, Outcome, Store
-from colonies_node.core.store.transaction import Transaction
+from colonies_node.core.store.sqlite import Store
+from colonies_node.core.store.transaction import Change, Outcome, Transaction
 from colonies_node.http.meter import Meter
 
 T = TypeVar("T")

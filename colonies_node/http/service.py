@@ -18,16 +18,17 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import trio
 
-from colonies_node.core import timers
+from colonies_node.core import limits, timers
 from colonies_node.core.broker import processes
 from colonies_node.core.broker.call import Call, Rules
-from colonies_node.core.broker.once import recall
+from colonies_node.core.broker.once import check_expiry, recall
 from colonies_node.core.broker.table import Kind, Row
+from colonies_node.core.errors import ColonyError
 from colonies_node.core.events import AssignmentsResumed, Event, ProcessChanged
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
@@ -35,15 +36,30 @@ from colonies_node.core.store import members, remembered
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.remembered import Once
 from colonies_node.core.store.sqlite import Store
-from colonies_node.core.store.transaction import Transaction
+from colonies_node.core.store.transaction import Transaction, attempt
 from colonies_node.http.alarm import Alarm
-from colonies_node.http.assignments import Assignments
+from colonies_node.http.assignments import Assignments, nothing, take
 from colonies_node.http.commits import Commits
 from colonies_node.http.meter import Meter
 from colonies_node.http.subscribers import Subscribers
 
 Show = Callable[[Row, Any], bytes]
 """How a door shows the reply to a row."""
+
+Asked = tuple[Row, Any] | ColonyError
+"""A message of a batch, or why it is none."""
+
+CHANGING = (Kind.WRITE, Kind.BULK, Kind.POLL)
+"""What may change something."""
+
+
+class BatchForm(NamedTuple):
+    """How a door shows the replies to a batch: one, a refusal, and all of them together."""
+
+    show: Show
+    refuse: Callable[[ColonyError], bytes]
+    join: Callable[[list[bytes]], bytes]
+
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -71,7 +87,7 @@ class Service:
         """Commit and keep time, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._commits.run)
-            self._alarm.set(self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard)))
+            self._alarm.set(self.read(lambda tx: timers.started(tx, self.rules, self._sweeps, self.heard)))
             nursery.start_soon(self._alarm.run)
             task_status.started()
 
@@ -102,6 +118,51 @@ class Service:
             return self.read(decide)
         finally:
             self.note_heard(call)
+
+    async def answer_batch(
+        self, batch: Sequence[Asked], caller: str, form: BatchForm, once: Once | None = None
+    ) -> bytes:
+        """The replies to several messages, in their order, as one: they are one change, in which each stands or falls
+        by itself. An application for work is one look. Raises ColonyError for what concerns all of them.
+        """
+        rows = [asked[0] for asked in batch if not isinstance(asked, ColonyError)]
+        calls: list[Call] = []
+
+        def decide(tx: Transaction) -> bytes:
+            return form.join([self._answer_one(tx, asked, caller, form, calls) for asked in batch])
+
+        slow = len(batch) > limits.MAX_BATCH or any(_is_slow(*asked) for asked in batch if isinstance(asked, tuple))
+        try:
+            if all(row.kind in (Kind.READ, Kind.SCAN) for row in rows):
+                return await self.scan(decide) if slow else self.read(decide)
+            known = once is not None and any(row.remembered for row in rows if row.kind in CHANGING)
+            change = functools.partial(_once, once, decide) if once is not None and known else decide
+            return await self.write(change, bulk=slow)
+        finally:
+            for call in calls:
+                self.note_heard(call)
+
+    def _answer_one(self, tx: Transaction, asked: Asked, caller: str, form: BatchForm, calls: list[Call]) -> bytes:
+        if isinstance(asked, ColonyError):
+            return form.refuse(asked)
+        row, message = asked
+        call = Call(caller, self.rules, self.heard)
+        calls.append(call)
+
+        def decide(tx: Transaction) -> bytes:
+            found = row.run(tx, message, call)
+            if row.kind is not Kind.POLL:
+                return form.show(row, found)
+            given = take(tx, row, found, call, form.show)
+            if given is None:
+                raise nothing(tx, message)
+            return given.shown
+
+        outcome = attempt(tx, decide)
+        if isinstance(outcome.error, ColonyError):
+            return form.refuse(outcome.error)
+        shown: bytes = outcome.value
+        return shown
 
     def look(self, row: Row, message: Any, caller: str) -> Any:
         """What a SUBSCRIBE finds at once. Raises ColonyError to refuse."""
@@ -136,6 +197,10 @@ class Service:
     async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
         """Make a change and come back when it is on disk (commits.py)."""
         return await self._commits.write(change, bulk=bulk)
+
+    def check_expiry(self, expiry: int) -> None:
+        """Whether a message that is good until then (Unix nanoseconds) may come now. Raises WrongTime."""
+        check_expiry(expiry, self.clock() + self._sweeps.ahead)
 
     def ring_in(self, seconds: int) -> None:
         """Look at what is due after so many seconds at the latest."""
@@ -183,6 +248,10 @@ class Service:
         change = functools.partial(timers.clock_stepped, rules=self.rules, sweeps=self._sweeps, step=step)
         await self.write(change)
         return self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard))
+
+
+def _is_slow(row: Row, message: Any) -> bool:
+    return row.kind in (Kind.SCAN, Kind.BULK) or (row.heavy is not None and row.heavy(message))
 
 
 def _once(once: Once, change: Callable[[Transaction], bytes], tx: Transaction) -> bytes:

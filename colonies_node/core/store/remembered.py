@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from colonies_node.core.model.times import SECOND
 from colonies_node.core.store.transaction import Transaction
 
 BATCH: Final = 1_000
 """Messages forgotten in one change; more follow in the next, so that callers get their turn between."""
+
+
+PAUSE_S: Final = 60
+"""Seconds between looks for messages to forget: nobody waits for it."""
 
 
 class Once(NamedTuple):
@@ -46,6 +51,7 @@ def keep(tx: Transaction, once: Once, reply: bytes) -> None:
         "insert into remembered (callerid, cti, expiry, digest, reply) values (?, ?, ?, ?, ?)",
         (*once, reply),
     )
+    tx.due(once.expiry + PAUSE_S * SECOND)
 
 
 def prolong(tx: Transaction, once: Once) -> None:
