@@ -35,6 +35,9 @@ MAX_REPLY_BODY: Final = 64 << 20
 MAX_BATCH_MESSAGES: Final = 1_000
 """Messages in one batch: they are one commit, for which everybody else waits."""
 
+MAX_IN_FLIGHT: Final = 256
+"""Messages of one websocket that are worked on at a time; more are read when these are done. As many share a commit."""
+
 MAX_HOLDERS: Final = 4_096
 """Public keys that are kept ready to verify with; others take a moment longer."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import httpx2
 import msgspec
@@ -25,7 +26,14 @@ from colonies_node.http import cose
 from colonies_node.http.backoff import Backoff
 from colonies_node.http.envelope import read_reply, write_request
 
+if TYPE_CHECKING:
+    from colonies_node.http.pipeline import Pipeline
+
 Door = Literal["json", "cbor"]
+
+Transmit = Callable[[bytes, bytes, Holder, float], Awaitable[Any]]
+"""A way to send a message: its bytes, its id, the node that is to sign the reply, and the patience in seconds; what the
+reply says. Raises LinkDown."""
 
 ATTEMPT_S: Final = 60.0
 """Seconds for which one copy of a message waits for its answer: after that its connection may be dead."""
@@ -62,6 +70,8 @@ class Client:
         self.node_id = node_id
         self.first_seen = False
         """Whether nobody said which server it is: the first that answered is taken for it."""
+        self.speaker = self.signer or Signer(new_private_key(os.urandom(32)))
+        """Who signs over CBOR, where everybody must: without a key, somebody whom nobody knows."""
         self._timeout = timeout
         self._clock = clock
         self._offset = 0.0
@@ -94,8 +104,7 @@ class Client:
         if self.door == "cbor":
             from colonies_node.http import replies
 
-            reply = await self._exchange(replies.item(msgtype, fields), _timeout)
-            return replies.result(msgtype, reply)
+            return replies.result(msgtype, await self.exchange(replies.item(msgtype, fields), _timeout))
         payload = msgspec.json.encode({"msgtype": msgtype, **fields})
         body = write_request(msgtype, payload, self.signer)
         _, answer = await self.post(body, _timeout)
@@ -112,10 +121,7 @@ class Client:
         if self.door == "cbor":
             from colonies_node.http import replies
 
-            batch = [replies.item(msgtype, fields) for msgtype, fields in messages]
-            answers = await self._exchange(batch, _timeout)
-            replies.check_batch(answers, len(batch))
-            return [replies.outcome(msgtype, reply) for (msgtype, _), reply in zip(messages, answers, strict=True)]
+            return replies.results(messages, await self.exchange(replies.items(messages), _timeout))
         found: list[Any] = []
         for msgtype, fields in messages:
             try:
@@ -151,23 +157,31 @@ class Client:
 
     # -- the CBOR door
 
-    async def _exchange(self, body: Any, timeout: float | None) -> Any:
-        """What the server replies to a payload, however often that has to be sent. Raises as `call`."""
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[Pipeline]:
+        """A websocket over which many calls go at a time, and subscriptions (pipeline.py). Raises LinkDown when there
+        is none, WrongServer."""
+        from colonies_node.http.pipeline import open_pipeline
+
+        node = self._node or await self.meet(self._timeout)
+        async with open_pipeline(self, self._http, node) as pipeline:
+            yield pipeline
+
+    async def exchange(self, body: Any, timeout: float | None, send: Transmit | None = None) -> Any:
+        """What the server replies to a payload, however often that has to be sent; `send` is another way than POST.
+        Raises as `call`."""
         patience = self._timeout if timeout is None else timeout
         deadline = trio.current_time() + patience
         backoff = Backoff()
-        signer = self.signer or Signer(new_private_key(os.urandom(32)))
         message = cti = b""
         corrected = lost = False
         while True:
             left = deadline - trio.current_time()
             try:
-                node = self._node or await self._meet(min(left, ATTEMPT_S))
+                node = self._node or await self.meet(min(left, ATTEMPT_S))
                 if not message:
-                    cti = os.urandom(cose.CTI_BYTES)
-                    expiry = int(self._clock() + self._offset + max(left, 0)) + MARGIN_S
-                    message = cose.write_request(signer, bytes.fromhex(node.id), expiry, cti, body)
-                reply = await self._send(message, cti, node, signer.kid, min(left, ATTEMPT_S))
+                    message, cti = self.sign(body, node, max(left, 0))
+                reply = await (send or self.post_cbor)(message, cti, node, min(left, ATTEMPT_S))
             except LinkDown as fault:
                 lost = lost or (bool(message) and not isinstance(fault, _Unsent))
                 pause = backoff.pause()
@@ -188,13 +202,20 @@ class Client:
             self._offset = reply[3] / 1000 - self._clock()
             corrected, message = True, b""
 
-    async def _send(self, message: bytes, cti: bytes, node: Holder, kid: bytes, timeout: float) -> Any:
+    def sign(self, body: Any, node: Holder, patience: float) -> tuple[bytes, bytes]:
+        """A message with that payload, good for so many seconds and some, and its id."""
+        cti = os.urandom(cose.CTI_BYTES)
+        expiry = int(self._clock() + self._offset + patience) + MARGIN_S
+        return cose.write_request(self.speaker, bytes.fromhex(node.id), expiry, cti, body), cti
+
+    async def post_cbor(self, message: bytes, cti: bytes, node: Holder, timeout: float) -> Any:
+        """What the server says to a signed message, sent once. Raises LinkDown, WrongServer."""
         response = await self._request("POST", "/cbor", message, max(timeout, 0.001))
         try:
-            reply = cose.read_reply(response.content, node, kid)
+            reply = cose.read_reply(response.content, node, self.speaker.kid)
         except SignatureRefused:
             self._node = None
-            await self._meet(timeout)  # WrongServer, if it is another one now
+            await self.meet(timeout)  # WrongServer, if it is another one now
             raise LinkDown(f"the answer from {self.url} is not signed by its key") from None
         except Malformed:
             raise self._no_door(response) from None
@@ -204,7 +225,7 @@ class Client:
             raise LinkDown(f"the answer from {self.url} does not say to which message it is")
         return reply.body
 
-    async def _meet(self, timeout: float) -> Holder:
+    async def meet(self, timeout: float) -> Holder:
         """Learn the server's key. Raises WrongServer if it is not the one that it should be."""
         response = await self._request("GET", "/cbor", None, max(timeout, 0.001))
         try:

@@ -3,6 +3,7 @@ other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from colonies_node.core.broker.table import TABLE
@@ -32,21 +33,25 @@ def result(msgtype: str, reply: Any) -> Any:
         raise LinkDown(f"the answer is not in our protocol: {fault}") from None
 
 
-def outcome(msgtype: str, reply: Any) -> Any:
-    """The result, or the Refused that it would raise."""
-    try:
-        return result(msgtype, reply)
-    except Refused as no:
-        return no
+def items(messages: Sequence[tuple[str, dict[str, Any]]]) -> list[Any]:
+    """A batch, for a payload."""
+    return [item(msgtype, fields) for msgtype, fields in messages]
 
 
-def check_batch(replies: Any, number: int) -> None:
-    """Whether these are replies to a batch. Raises Refused if it was refused as a whole, LinkDown for anything
-    else."""
+def results(messages: Sequence[tuple[str, dict[str, Any]]], replies: Any) -> list[Any]:
+    """The results of a batch, a Refused in place of each that was refused. Raises Refused if all of it was, LinkDown
+    for what is no reply."""
     if isinstance(replies, list) and replies and type(replies[0]) is int:
         result("", replies)
-    if not isinstance(replies, list) or len(replies) != number:
+    if not isinstance(replies, list) or len(replies) != len(messages):
         raise LinkDown("the answer does not fit the batch")
+    found: list[Any] = []
+    for (msgtype, _), reply in zip(messages, replies, strict=True):
+        try:
+            found.append(result(msgtype, reply))
+        except Refused as no:
+            found.append(no)
+    return found
 
 
 def refusal(reply: list[Any]) -> Refused:

@@ -14,8 +14,8 @@ from colonies_node.core.broker.table import TABLE
 from colonies_node.core.errors import StoreFull
 from colonies_node.core.model.numbers import FIELD_NUMBERS, TYPE_NUMBERS
 from colonies_node.core.store.remembered import Once
-from colonies_node.http.cbor_door import show
 from colonies_node.http.commits import Commits
+from colonies_node.http.payload import show
 from tests.http.cbor import message, say, told
 from tests.lab import COLONY, Lab
 from tests.node import ALICE, RUNNING, SECOND, STRANGER, SUCCESS, WAITING, Exchange, Node, Party, open_node, settle
