@@ -156,6 +156,8 @@ class Socket:
         self.over = trio.Event()
         self.reading = trio.Event()
         self.reading.set()
+        self.wary = self.undelivered = False
+        self.largest = 0
         self._tell, self._told = trio.open_memory_channel[Any](10_000)
         self._tell.send_nowait({"type": "websocket.connect"})
 

@@ -153,8 +153,11 @@ class _Connection:
             await self._answer(question, exchange, marks)
             self._rest()
             return
-        # Who has as much under way as is worked on at a time is read from again when some of it is done.
-        await self._room.acquire()
+        try:
+            self._room.acquire_nowait()
+        except trio.WouldBlock:
+            # Who has as much under way as is worked on at a time is read from again when some of it is done.
+            await self._room.acquire()
         self._begin()
         nursery.start_soon(self._work, question, exchange, marks)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import trio
@@ -43,15 +43,13 @@ class Pipeline:
         """As Client.call_batch."""
         return replies.results(messages, await self._client.exchange(replies.items(messages), _timeout, self._send))
 
-    async def subscribe(self, msgtype: str, /, **fields: Any) -> AsyncIterator[Any]:
-        """What is told to a subscription, event by event. Raises Refused when it is over or may not be, LinkDown when
-        the connection is lost."""
-        message, cti = self._client.sign(replies.item(msgtype, fields), self._node, limits.MAX_EXPIRY_S / 2)
+    @asynccontextmanager
+    async def subscribe(self, msgtype: str, /, **fields: Any) -> AsyncIterator[Events]:
+        """A subscription, for as long as somebody reads its events. Raises LinkDown when the connection is lost."""
+        message, cti = self._client.sign(replies.item(msgtype, fields), self._node, 0)
         with self._hear(cti) as heard:
             await self._put(message)
-            async for body in heard:
-                yield replies.result(msgtype, body)
-        raise LinkDown("the connection is lost")
+            yield Events(msgtype, heard)
 
     async def run(self) -> None:
         """Take replies until the connection ends."""
@@ -89,6 +87,24 @@ class Pipeline:
 
     def _hear(self, cti: bytes) -> _Hearing:
         return _Hearing(self._waiting, cti, self._lost)
+
+
+class Events:
+    """What is told to a subscription, event by event. Reading raises Refused when it is over or may not be, LinkDown
+    when the connection is lost."""
+
+    def __init__(self, msgtype: str, heard: trio.MemoryReceiveChannel[Any]) -> None:
+        self._msgtype = msgtype
+        self._heard = heard
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return replies.result(self._msgtype, await self._heard.receive())
+        except trio.EndOfChannel:
+            raise LinkDown("the connection is lost") from None
 
 
 class _Hearing:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+import trio
 
 from colonies_node.core.identity import Holder
 from colonies_node.http import cose
 from colonies_node.http.client import Client, Door
-from tests.node import NODE, SECOND, Answer, Exchange, Node, Party
+from tests.node import NODE, SECOND, Answer, Exchange, Node, Party, Socket, settle
 
 COSE = "application/cose"
 NODE_BYTES = bytes.fromhex(NODE.id)
@@ -46,9 +47,18 @@ class Way(httpx2.AsyncBaseTransport):
         return httpx2.Response(answer.status, headers=answer.headers, content=answer.body)
 
 
-def client(node: Node, party: Party | None, door: Door = "cbor", way: Way | None = None, **more: Any) -> Client:
-    """A client of the node under the party's key, whose clock is right."""
+def client(
+    node: Node,
+    party: Party | None,
+    door: Door = "cbor",
+    way: Way | None = None,
+    port: int | None = None,
+    **more: Any,
+) -> Client:
+    """A client of the node under the party's key, whose clock is right; over real connections with a port."""
     more = {"clock": lambda: now(node), **more}
+    if port is not None:
+        return Client(f"http://127.0.0.1:{port}", party and party.key, door=door, **more)
     return Client("http://node.test", party and party.key, door=door, transport=way or Way(node), **more)
 
 
@@ -73,3 +83,45 @@ def told(answer: Answer, party: Party | None = None) -> Any:
 async def say(node: Node, party: Party, body: Any, **more: Any) -> Any:
     """What the node replies to a payload signed by the party."""
     return told(await node.post(message(node, party, body, **more), path="/cbor"), party)
+
+
+class Wire(Socket):
+    """A websocket to the node's CBOR door. `replies` is what came for a party, by the id of the message."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+        self.frames_sent: list[bytes] = []
+
+    async def ask(self, party: Party | None, body: Any, /, **more: Any) -> None:
+        """Send a message signed by the party."""
+        assert party is not None
+        await self.send(message(self.node, party, body, **more))
+
+    def told(self, party: Party) -> list[tuple[int, Any]]:
+        """(number of the message, what the reply says) of each frame since the last look; a message's number is its
+        id."""
+        frames, self.frames_sent = self.frames_sent, []
+        replies = [cose.read_reply(frame, NODE_KEY, party.signer.kid) for frame in frames]
+        return [(int.from_bytes(reply.cti, "big"), reply.body) for reply in replies]
+
+    async def _take(self, event: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if event["type"] != "websocket.send":
+            self.accepted = event["type"] == "websocket.accept"
+            return
+        await self.reading.wait()
+        self.frames_sent.append(event["bytes"])
+
+
+def number(value: int) -> bytes:
+    """The id of a message."""
+    return value.to_bytes(16, "big")
+
+
+async def open_wire(node: Node) -> Wire:
+    """A websocket to the node's CBOR door."""
+    wire = Wire(node)
+    node.nursery.start_soon(wire.run, node.door, "/cbor")
+    await settle()
+    return wire
