@@ -1,4 +1,5 @@
-"""Write the pages of the manual that the program's own tables say: docs/messages.md, from the table of message types.
+"""Write the pages of the manual that the tables of the program say: docs/messages.md, from the table of message types,
+and the numbers in docs/cbor.md.
 
 What is written by hand stays: only the part between two marks is made. Everything in it comes from the rows of
 `core/broker/table.py`, the records that they name, and the functions that decide, with their docstrings and refusals.
@@ -25,10 +26,13 @@ from colonies_node.core import errors, limits
 from colonies_node.core.broker import access, table
 from colonies_node.core.broker.call import Done
 from colonies_node.core.broker.table import Kind, Row
+from colonies_node.core.model import numbers
 from colonies_node.core.model.messages import Message
 from colonies_node.core.model.wire import Record
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
+NUMBERS_PAGE = PAGE.with_name("cbor.md")
+NUMBERS_START, NUMBERS_END = "<!-- numbers: made by `python3 packaging/dev.py manual` -->", "<!-- end of numbers -->"
 START, END = "<!-- messages: made by `python3 packaging/dev.py manual` -->", "<!-- end of messages -->"
 
 NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", object: "anything", Any: "anything"}
@@ -39,12 +43,13 @@ LOOKS = (Kind.READ, Kind.SCAN, Kind.SUBSCRIBE)
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page anew, and say where it is."""
+    """Write the pages anew, and say where they are."""
     if arguments:
         print("manual takes no arguments: it writes all that is made", file=sys.stderr)
         return 2
     PAGE.write_text(renewed(PAGE.read_text()))
-    print(PAGE)
+    NUMBERS_PAGE.write_text(renumbered(NUMBERS_PAGE.read_text()))
+    print(PAGE, NUMBERS_PAGE, sep="\n")
     return 0
 
 
@@ -53,6 +58,24 @@ def renewed(page: str) -> str:
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n{messages()}{END}{after}"
+
+
+def renumbered(page: str) -> str:
+    """The page of the CBOR door with its made part as the tables of numbers are now."""
+    before, _, rest = page.partition(NUMBERS_START)
+    _, _, after = rest.partition(NUMBERS_END)
+    return f"{before}{NUMBERS_START}\n{number_tables()}{NUMBERS_END}{after}"
+
+
+def number_tables() -> str:
+    """Every message type and every field with its number."""
+    lines = ["| number | message type |", "|---|---|"]
+    lines += [f"| {number} | [{name}](messages.md#{name}) |" for number, name in enumerate(numbers.MESSAGE_TYPES)]
+    lines += ["", "| number | field | form |", "|---|---|---|"]
+    for number, field in enumerate(numbers.FIELDS):
+        form = "" if field.form is numbers.Form.PLAIN else field.form.value
+        lines.append(f"| {number} | `{field.name}` | {form} |")
+    return "\n".join([*lines, ""])
 
 
 def messages() -> str:

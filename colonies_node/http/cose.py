@@ -35,6 +35,9 @@ CTI_BYTES: Final = 16
 _SIGN1: Final = 0xD2
 """Tag 18."""
 
+_MAP: Final = 5
+"""The major type of maps."""
+
 
 class Sign1(NamedTuple):
     """A signed message in parts, as it came."""
@@ -77,6 +80,8 @@ def read(data: bytes) -> tuple[Sign1, dict[Any, Any]]:
     if data[:2] != bytes((_SIGN1, 0x84)):
         raise Malformed("it is no COSE_Sign1: tag 18 and four parts")
     protected, place = _bytes_at(data, 2)
+    if data[place : place + 1] and data[place] >> 5 != _MAP:
+        raise Malformed("its unprotected header is no map")
     place = end_of(data, place)  # what is not signed says nothing
     payload, place = _bytes_at(data, place)
     signature, place = _bytes_at(data, place)
