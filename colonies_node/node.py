@@ -23,6 +23,7 @@ from colonies_node.core.identity import Signer, id_of, is_id, new_private_key
 from colonies_node.core.store import members
 from colonies_node.core.store.sqlite import Store
 from colonies_node.device.executor import execute
+from colonies_node.http.cbor_door import CborDoor
 from colonies_node.http.client import Client
 from colonies_node.http.json_door import JsonDoor
 from colonies_node.http.metrics import Metrics
@@ -49,6 +50,7 @@ async def serve(
     store = Store(settings.data, time.time_ns, settings.durability)
     try:
         _claim(store, settings)
+        node_key = _own_node_key(settings.data)
         service = Service(store, _rules(settings), time.time_ns)
         rest = Metrics(service, Rest(service)) if settings.metrics is True else Rest(service)
         # Everything made so far lives as long as the node: spare each collection the look at it.
@@ -62,7 +64,9 @@ async def serve(
                 await nursery.start(_heed_signals, stop)
             nursery.start_soon(_heed_stop, service, stopped, stop)
             async with trio.open_nursery() as listening:
-                port = await listening.start(listen, JsonDoor(service, rest), config, stopped.wait)
+                port = await listening.start(
+                    listen, CborDoor(service, node_key, JsonDoor(service, rest)), config, stopped.wait
+                )
                 if apart is not None:
                     await listening.start(listen, Metrics(service), apart, stopped.wait)
                 service.rules = _rules(settings, port)
@@ -111,7 +115,7 @@ def _claim(store: Store, settings: Settings) -> None:
             f"The store belongs to the server id {known}, but another is set ({given}): "
             "unset that, or hand the server over with `colonies-node server chid`."
         )
-    serverid = settings.server_id or known or _own_key(settings.data)
+    serverid = settings.server_id or known or _own_server_key(settings.data).id
     if not is_id(serverid):
         raise SettingRefused(f"the server id must have 64 characters, got {len(serverid)}")
     if serverid != known:
@@ -119,27 +123,38 @@ def _claim(store: Store, settings: Settings) -> None:
     (settings.data / "server.id").write_text(serverid + "\n")
 
 
-def _own_key(data: Path) -> str:
-    """The id of the key in <data>/server.key, made on the first start, readable by its owner only."""
-    path = data / "server.key"
+def _own_server_key(data: Path) -> Signer:
+    """The key of the server's owner, where none was given."""
+    return _own_key(data / "server.key", "restore it, or give --server-id")
+
+
+def _own_node_key(data: Path) -> Signer:
+    """The node's own key, with which it signs what it says over CBOR."""
+    return _own_key(
+        data / "node.key", "restore it, or remove it: clients that know the node have to be told its new id"
+    )
+
+
+def _own_key(path: Path, remedy: str) -> Signer:
+    """The key in the file, made on the first start, readable by its owner only."""
     try:
         if path.exists():
-            return Signer(path.read_text().strip()).id
+            return Signer(path.read_text().strip())
         private_key = new_private_key(os.urandom(32))
         # Written aside, synced and moved into place: after a power cut there is a whole key or none.
-        aside = data / "server.key.new"
+        aside = path.with_name(path.name + ".new")
         aside.unlink(missing_ok=True)
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(private_key + "\n")
             file.flush()
             os.fsync(file.fileno())
         aside.rename(path)
-        _sync_folder(data)
+        _sync_folder(path.parent)
     except OSError as fault:
         raise StoreError(f"the server's key {path} cannot be used: {fault.strerror}") from None
     except (KeyRefused, UnicodeDecodeError):
-        raise KeyRefused(f"{path} does not hold a private key: restore it, or give --server-id") from None
-    return Signer(private_key).id
+        raise KeyRefused(f"{path} does not hold a private key: {remedy}") from None
+    return Signer(private_key)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -76,6 +76,7 @@ class Environment:
 
 RUN = Environment("venv-run", LOCKS / "requirements.lock")  # what colonies-node itself needs
 FULL = Environment("venv", LOCKS / "requirements-dev.lock")  # that and the tools for tests, checks and builds
+COSE = Environment("venv-cose", LOCKS / "requirements-cose.lock")  # another implementation of COSE, for tests
 
 
 def for_running() -> Path:

@@ -24,11 +24,12 @@ HEADER = """\
 # Made from pyproject.toml by `python3 packaging/dev.py lock`. Do not edit.
 """
 FILES: dict[str, tuple[str, list[str]]] = {
-    "requirements.lock": ("What ships in the zipapp.", []),
+    "requirements.lock": ("What ships in the zipapp.", ["pyproject.toml"]),
     "requirements-dev.lock": (
         "What ships in the zipapp, and the tools for tests, checks and builds.",
-        ["--group=dev", "--constraint=packaging/requirements.lock"],
+        ["pyproject.toml", "--group=dev", "--constraint=packaging/requirements.lock"],
     ),
+    "requirements-cose.lock": ("Another implementation of COSE, which tests compare with.", ["--group=cose"]),
 }
 
 
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
 def _resolve(python: Path, file: Path, what: str, options: list[str]) -> int:
     universal = ["--universal", "--python-version=3.11", "--fork-strategy=fewest", "--only-binary=:all:"]
     form = ["--generate-hashes", "--no-header", "--quiet", f"--output-file={file}"]
-    command = [str(python), "-I", "-m", "uv", "pip", "compile", "pyproject.toml", *universal, *form, *options]
+    command = [str(python), "-I", "-m", "uv", "pip", "compile", *universal, *form, *options]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if not code:
         file.write_text(HEADER.format(what=what) + MARKER.sub("", file.read_text()))

@@ -1,4 +1,5 @@
-"""Write the pages of the manual that the program's own tables say: docs/messages.md, from the table of message types.
+"""Write the pages of the manual that the tables of the program say: docs/messages.md, from the table of message types,
+and the numbers in docs/cbor.md.
 
 What is written by hand stays: only the part between two marks is made. Everything in it comes from the rows of
 `core/broker/table.py`, the records that they name, and the functions that decide, with their docstrings and refusals.
@@ -24,16 +25,14 @@ import msgspec
 from colonies_node.core import errors, limits
 from colonies_node.core.broker import access, table
 from colonies_node.core.broker.call import Done
-from colonies_node.core.broker.channels import Backlog
-from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.broker.table import Kind, Row
-from colonies_node.core.events import Waiter
-from colonies_node.core.model.channel import Entry
+from colonies_node.core.model import numbers
 from colonies_node.core.model.messages import Message
-from colonies_node.core.model.process import Process
 from colonies_node.core.model.wire import Record
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
+NUMBERS_PAGE = PAGE.with_name("cbor.md")
+NUMBERS_START, NUMBERS_END = "<!-- numbers: made by `python3 packaging/dev.py manual` -->", "<!-- end of numbers -->"
 START, END = "<!-- messages: made by `python3 packaging/dev.py manual` -->", "<!-- end of messages -->"
 
 NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", object: "anything", Any: "anything"}
@@ -42,17 +41,15 @@ NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false
 LOOKS = (Kind.READ, Kind.SCAN, Kind.SUBSCRIBE)
 """What changes nothing."""
 
-SHOWN = {Waiter: Process, Watch: Process, Backlog: list[Entry]}
-"""What a function finds for somebody who waits or listens → what that one gets."""
-
 
 def main(arguments: list[str]) -> int:
-    """Write the page anew, and say where it is."""
+    """Write the pages anew, and say where they are."""
     if arguments:
         print("manual takes no arguments: it writes all that is made", file=sys.stderr)
         return 2
     PAGE.write_text(renewed(PAGE.read_text()))
-    print(PAGE)
+    NUMBERS_PAGE.write_text(renumbered(NUMBERS_PAGE.read_text()))
+    print(PAGE, NUMBERS_PAGE, sep="\n")
     return 0
 
 
@@ -61,6 +58,24 @@ def renewed(page: str) -> str:
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n{messages()}{END}{after}"
+
+
+def renumbered(page: str) -> str:
+    """The page of the CBOR door with its made part as the tables of numbers are now."""
+    before, _, rest = page.partition(NUMBERS_START)
+    _, _, after = rest.partition(NUMBERS_END)
+    return f"{before}{NUMBERS_START}\n{number_tables()}{NUMBERS_END}{after}"
+
+
+def number_tables() -> str:
+    """Every message type and every field with its number."""
+    lines = ["| number | message type |", "|---|---|"]
+    lines += [f"| {number} | [{name}](messages.md#{name}) |" for number, name in enumerate(numbers.MESSAGE_TYPES)]
+    lines += ["", "| number | field | form |", "|---|---|---|"]
+    for number, field in enumerate(numbers.FIELDS):
+        form = "" if field.form is numbers.Form.PLAIN else field.form.value
+        lines.append(f"| {number} | `{field.name}` | {form} |")
+    return "\n".join([*lines, ""])
 
 
 def messages() -> str:
@@ -109,7 +124,7 @@ def message(row: Row) -> list[str]:
 
 def reply(row: Row) -> str:
     """What a success brings."""
-    gives = given(row)
+    gives = row.gives
     if gives is row.record:
         return "the message as it was sent"
     told = "`{}`" if gives is Done else kind_of(gives)
@@ -118,12 +133,6 @@ def reply(row: Row) -> str:
     if row.kind is Kind.SUBSCRIBE:
         return f"on the websocket only, for each event: {kind_of(gives)}"
     return told + (f", as `{row.reply_type}`" if row.reply_type else "")
-
-
-def given(row: Row) -> Any:
-    """The type of what a success brings."""
-    found = typing.get_type_hints(row.decide)["return"]
-    return SHOWN.get(found, found)
 
 
 # -- records
@@ -182,7 +191,7 @@ def reached() -> set[type[Record]]:
 
     for row in table.ROWS:
         visit(row.record)
-        visit(given(row))
+        visit(row.gives)
     return {record for record in found if not issubclass(record, Message)}
 
 

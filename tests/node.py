@@ -21,6 +21,7 @@ from colonies_node.core.identity import Signer
 from colonies_node.core.store import members
 from colonies_node.core.store.sqlite import Store
 from colonies_node.core.store.transaction import Transaction
+from colonies_node.http.cbor_door import CborDoor
 from colonies_node.http.connection import STREAM
 from colonies_node.http.envelope import write_request
 from colonies_node.http.json_door import JsonDoor
@@ -57,6 +58,9 @@ class Party:
 
 
 SERVER, OWNER, STRANGER = Party("the server"), Party("the owner of lab"), Party("a stranger")
+NODE = Party("the node")
+"""The node itself, which signs what it says over CBOR."""
+
 ALICE = Party("alice")
 """A user of the colony `lab`."""
 
@@ -152,6 +156,8 @@ class Socket:
         self.over = trio.Event()
         self.reading = trio.Event()
         self.reading.set()
+        self.wary = self.undelivered = False
+        self.largest = 0
         self._tell, self._told = trio.open_memory_channel[Any](10_000)
         self._tell.send_nowait({"type": "websocket.connect"})
 
@@ -214,7 +220,7 @@ class Node:
     def __init__(self, store: Store, service: Service, nursery: trio.Nursery) -> None:
         self.store = store
         self.service = service
-        self.door = JsonDoor(service, Rest(service))
+        self.door = CborDoor(service, NODE.signer, JsonDoor(service, Rest(service)))
         self.nursery = nursery
 
     async def post(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Annotated, Any, Final, Union
+from typing import Annotated, Any, Final, Union, get_type_hints
 
 import msgspec
 from hypothesis import strategies as st
+
+from colonies_node.core.model.wire import Record, encode
 
 EXECUTOR_NAMES: Final = ("ann", "bob", "cia")
 LOCATIONS: Final = ("", "", "", "home", "Home", "sea")
@@ -189,3 +191,58 @@ def struct_in(kind: Any) -> type[msgspec.Struct] | None:
     if typing.get_origin(kind) in (Union, types.UnionType):
         kind = next(k for k in typing.get_args(kind) if k is not type(None))
     return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+texts = st.one_of(
+    st.text(),
+    st.sampled_from(("a" * 64, "A" * 64, "0" * 63, "g" * 64, "aGk=", "aGk", "aG k=", "")),
+    st.sampled_from(
+        (
+            "0001-01-01T00:00:00Z",
+            "2027-01-15T08:00:00.5Z",
+            "2027-01-15T08:00:00.50Z",
+            "2027-01-15T08:00:00+02:00",
+            "1969-12-31T23:59:59.999999Z",
+            "2027-01-15",
+            "9999-12-31T23:59:59.999999Z",
+            "2027-01-15T24:00:00Z",
+        )
+    ),
+    st.binary(min_size=32, max_size=32).map(bytes.hex),
+)
+"""Texts, among them such as have, or nearly have, a form of their own in CBOR: ids, times, octets."""
+
+
+@st.composite
+def records(draw: st.DrawFn, kind: type[Record]) -> Record:
+    """A record with fields of every declared type."""
+    return kind(**{name: draw(_of(hint)) for name, hint in get_type_hints(kind, include_extras=True).items()})
+
+
+def _of(hint: Any) -> st.SearchStrategy[Any]:
+    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
+    if hasattr(hint, "__metadata__"):
+        if hint.__origin__ is msgspec.Raw:
+            return _of(hint.__metadata__[0]).map(lambda record: msgspec.Raw(encode(record)))
+        return st.integers(-(2**63), 2**63 - 1)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return records(hint)
+    if hint is msgspec.Raw:
+        return st.lists(json_values, max_size=2).map(lambda value: msgspec.Raw(encode(value)))
+    if hint is str:
+        return texts
+    if hint is object:
+        return st.recursive(
+            st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+            max_leaves=5,
+        )
+    if origin is list:
+        return st.lists(_of(arguments[0]), max_size=2)
+    if origin is dict:
+        return st.dictionaries(st.text(), _of(arguments[1]), max_size=2)
+    if arguments:
+        return st.one_of(*map(_of, arguments))
+    if hint is float:
+        return st.floats(allow_nan=False, allow_infinity=False)
+    return st.from_type(hint)

@@ -3,6 +3,7 @@
     ColonyError
     ├── Rejected            the caller asked for something that may not be: answered on the wire, nothing changed
     │   ├── BadRequest      400  what was sent is not right
+    │   ├── WrongTime       400  signed for another time than the server's
     │   ├── Denied          403  who sent it may not
     │   │   └── SignatureRefused   the signature says nothing about who sent it
     │   ├── NotFound        404  what it names is not here
@@ -18,6 +19,7 @@
     │   └── StoreFull       no room to write
     ├── Refused             a remote node answered no (its status and message)
     ├── LinkDown            a remote node did not answer
+    ├── WrongServer         a remote node is not the one that it should be
     ├── KeyRefused          a private key, or its file, cannot be used
     └── SettingRefused      a flag, variable or line of node.toml cannot be used
 
@@ -53,6 +55,16 @@ class BadRequest(Rejected):
     """What was sent is not right."""
 
     code = "bad_request"
+
+
+class WrongTime(Rejected):
+    """The message was signed for another time than the server has: `now` is that, Unix milliseconds."""
+
+    code = "wrong_time"
+
+    def __init__(self, message: str, now: int) -> None:
+        super().__init__(message)
+        self.now = now
 
 
 class Denied(Rejected):
@@ -142,12 +154,13 @@ class StoreFull(StoreError):
 
 
 class Refused(ColonyError):
-    """A remote node answered no: `status` and `message` are its own."""
+    """A remote node answered no: `status` and `message` are its own, `reason` its code where it gave one."""
 
     code = "refused"
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
         super().__init__(message, status)
+        self.reason = reason
 
 
 class LinkDown(ColonyError):
@@ -155,6 +168,13 @@ class LinkDown(ColonyError):
 
     code = "link_down"
     status = 503
+
+
+class WrongServer(ColonyError):
+    """A remote node has another key than the one that was expected of it."""
+
+    code = "wrong_server"
+    status = 403
 
 
 class KeyRefused(ColonyError):

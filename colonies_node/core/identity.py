@@ -3,13 +3,17 @@
 A private key is 64 hex characters. Its id is the SHA3-256 of the *hex text* of the uncompressed public key. What is
 signed is the SHA3-256 of the *base64 text* of a payload; the signature is r ‖ s ‖ v in hex, and whoever verifies it
 recovers the signer's public key, and so the id, from it. No key and no id ever travels.
+
+Over CBOR the same keys sign with ES256K (RFC 8812): SHA-256, 64 bytes r ‖ s, and the public key travels along as 33
+bytes, the key id. It belongs to the same id.
 """
 
 from __future__ import annotations
 
-from hashlib import sha3_256
+from functools import lru_cache
+from hashlib import sha3_256, sha256
 
-from coincurve import PrivateKey, PublicKey
+from coincurve import PrivateKey, PublicKey, ecdsa
 
 from colonies_node.core import limits
 from colonies_node.core.errors import KeyRefused, SignatureRefused
@@ -34,7 +38,7 @@ def is_id(text: str) -> bool:
 class Signer:
     """A private key in use. Its text never shows in a repr, a log or a traceback."""
 
-    __slots__ = ("_key", "id")
+    __slots__ = ("_key", "id", "kid")
 
     def __init__(self, private_key: str) -> None:
         if len(private_key) != 64:
@@ -46,12 +50,16 @@ class Signer:
             self._key = PrivateKey(secret)
         except ValueError:
             raise KeyRefused("Invalid private key") from None
-        public = self._key.public_key.format(compressed=False)
-        self.id = digest(public.hex().encode())
+        self.id = _id_of(self._key.public_key)
+        self.kid = self._key.public_key.format(compressed=True)
 
     def sign(self, text: bytes) -> str:
         """The signature over `text` as 130 hex characters: RFC 6979 nonce, low s."""
         return self._key.sign_recoverable(sha3_256(text).digest(), hasher=None).hex()
+
+    def sign_es256k(self, text: bytes) -> bytes:
+        """The ES256K signature over `text`, 64 bytes r ‖ s: RFC 6979 nonce, low s."""
+        return self._key.sign_recoverable(sha256(text).digest(), hasher=None)[:64]
 
     def __repr__(self) -> str:
         return f"<Signer {self.id}>"
@@ -94,7 +102,38 @@ def recover(text: bytes, signature: str) -> str:
         raise SignatureRefused("Failed to recover public key: invalid signature") from None
     if raw[32:64] > _HALF_ORDER:
         raise SignatureRefused("Failed verify signature: Signature s value is over half the order")
-    return digest(key.format(compressed=False).hex().encode())
+    return _id_of(key)
+
+
+class Holder:
+    """Whoever holds a key, as known by its public part."""
+
+    __slots__ = ("_key", "id", "kid")
+
+    def __init__(self, kid: bytes) -> None:
+        self.kid = kid
+        if len(kid) != 33:
+            raise SignatureRefused("The key id must be a public key of 33 bytes")
+        try:
+            self._key = PublicKey(kid)
+        except ValueError:
+            raise SignatureRefused("The key id is no public key of secp256k1") from None
+        self.id = _id_of(self._key)
+
+    def signed(self, text: bytes, signature: bytes) -> bool:
+        """Whether this is her ES256K signature over `text`; a high s, which other programs make, is as good as a
+        low one."""
+        try:
+            _, normal = ecdsa.signature_normalize(ecdsa.deserialize_compact(signature))
+            return self._key.verify(ecdsa.cdata_to_der(normal), sha256(text).digest(), hasher=None)
+        except ValueError:  # not 64 bytes, or r or s out of range
+            return False
+
+
+@lru_cache(limits.MAX_HOLDERS)
+def holder(kid: bytes) -> Holder:
+    """Whose key that is. Raises SignatureRefused if it is none."""
+    return Holder(kid)
 
 
 def attribute_id(targetid: str, key: str, attributetype: int) -> str:
@@ -105,6 +144,10 @@ def attribute_id(targetid: str, key: str, attributetype: int) -> str:
 def random_id(entropy: bytes) -> str:
     """A fresh id for a record, from 16 or more random bytes."""
     return digest(entropy)
+
+
+def _id_of(key: PublicKey) -> str:
+    return digest(key.format(compressed=False).hex().encode())
 
 
 def _hex_fault(signature: str) -> str:

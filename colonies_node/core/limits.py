@@ -18,6 +18,32 @@ MAX_NESTING: Final = 64
 MAX_LONG_POLL_S: Final = 3600
 """A longer wait is answered at this age: proxies and NATs have dropped the connection long before."""
 
+# -- the CBOR door ---------------------------------------------------------------------------------------------------
+MAX_ITEMS: Final = 4_000_000
+"""Values in one CBOR payload, each of which takes a moment to look at: four times those of a workflow of 20,000."""
+
+MAX_INTEGER: Final = 1_785
+"""Bytes of a big integer: as JSON it has 4,300 digits then, the most that Python reads."""
+
+MAX_EXPIRY_S: Final = 30 * 86_400
+"""Seconds for which a message may be good: a device that sends from a place without a link is heard weeks later. What
+changed something is remembered as long."""
+
+MAX_REPLY_BODY: Final = 64 << 20
+"""Bytes of a reply that a client takes, once inflated: twice what a list may hold in documents."""
+
+MAX_BATCH_MESSAGES: Final = 1_000
+"""Messages in one batch: they are one commit, for which everybody else waits."""
+
+MAX_IN_FLIGHT: Final = 256
+"""Messages of one websocket that are worked on at a time; more are read when these are done. As many share a commit."""
+
+MAX_HOLDERS: Final = 4_096
+"""Public keys that are kept ready to verify with; others take a moment longer."""
+
+DEFLATE_FROM: Final = 200
+"""Bytes of a payload from which it is worth deflating."""
+
 # -- the protocol's own numbers (protocol/core.md, 5.11) -------------------------------------------------------------
 MAX_LIST: Final = 100
 MAX_LOGS: Final = 500

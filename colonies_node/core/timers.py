@@ -15,7 +15,7 @@ from colonies_node.core.broker import generators as packing
 from colonies_node.core.broker import work
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.store import crons, executors, generators, processes, retention
+from colonies_node.core.store import crons, executors, generators, processes, remembered, retention
 from colonies_node.core.store.transaction import Transaction
 
 BATCH = 500
@@ -41,6 +41,16 @@ class Sweeps:
     retention: int = field(default=0)
     crons: bool = field(default=False)
     """Whether the crons were looked at since the start."""
+    messages: int = field(default=0)
+    ahead: int = field(default=0)
+    """By how much the time that counts for messages is ahead of the clock, nanoseconds. It never is earlier than what
+    is forgotten, so after a clock that was far ahead the door stays open: clients sign for the time that it tells."""
+
+
+def started(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+    """Before the first `fire`; the next instant, as next_due."""
+    _set_ahead(tx, sweeps)
+    return next_due(tx, rules, sweeps, heard)
 
 
 def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
@@ -50,6 +60,7 @@ def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, 
         _cron_due(tx, sweeps),
         generators.next_due(tx),
         _sweep_due(tx, rules, sweeps, heard),
+        _messages_due(tx, sweeps),
     ]
     if rules.retention_policy:
         instants.append(_retention_due(rules, sweeps))
@@ -75,6 +86,10 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
     if due and due <= tx.now and len(overdue) < BATCH:
         _release_silent(tx, rules, sweeps, heard)
         sweeps.executors = tx.now
+    messages = _messages_due(tx, sweeps)
+    if messages and messages <= tx.now:
+        gone = remembered.expire(tx, tx.now + sweeps.ahead)
+        sweeps.messages = tx.now if gone < remembered.BATCH else sweeps.messages
     if rules.retention_policy and _retention_due(rules, sweeps) <= tx.now:
         gone = retention.sweep(tx, tx.now - rules.retention_policy * SECOND)
         # With more to forget it stays due: the next call goes on, after others had their turn.
@@ -91,9 +106,21 @@ def clock_stepped(tx: Transaction, rules: Rules, sweeps: Sweeps, step: int) -> N
     generators.move_due(tx, step)
     planned.clock_stepped(tx, step, rules.zone)
     executors.not_heard_in_future(tx)
+    _set_ahead(tx, sweeps)
     sweeps.started = tx.now
+    sweeps.messages = min(sweeps.messages, tx.now)
     sweeps.executors = min(sweeps.executors, tx.now)
     sweeps.retention = min(sweeps.retention, tx.now)
+
+
+def _set_ahead(tx: Transaction, sweeps: Sweeps) -> None:
+    sweeps.ahead = max(remembered.forgotten(tx) - tx.now, 0)
+
+
+def _messages_due(tx: Transaction, sweeps: Sweeps) -> int:
+    """When to forget messages: not before a minute has passed since the last time."""
+    expiry = remembered.next_expiry(tx)
+    return expiry and max(expiry - sweeps.ahead, sweeps.messages + remembered.PAUSE_S * SECOND)
 
 
 def _retention_due(rules: Rules, sweeps: Sweeps) -> int:

@@ -12,9 +12,10 @@ import trio
 
 from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.device.desk import Desks
-from colonies_node.device.link import Backoff, Caller, is_membership, is_not_ours
+from colonies_node.device.link import Caller, is_membership, is_not_ours
 from colonies_node.device.logs import LogQueue
 from colonies_node.device.results import Outcome, Results
+from colonies_node.http.backoff import Backoff
 
 AT_ONCE = 8
 """Results on their way at the same time: enough for a slow link, too few to crowd out the rest."""

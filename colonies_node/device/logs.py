@@ -18,7 +18,8 @@ import trio
 
 from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.device.lines import LineSplitter
-from colonies_node.device.link import Backoff, is_membership, is_not_ours
+from colonies_node.device.link import is_membership, is_not_ours
+from colonies_node.http.backoff import Backoff
 
 MESSAGE = 64 * 1024
 """Characters of one message: far below any server's limit, far above what a terminal shows at once."""

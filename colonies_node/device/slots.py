@@ -16,9 +16,10 @@ import trio
 
 from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.device.desk import is_process_id
-from colonies_node.device.link import Backoff, is_membership
+from colonies_node.device.link import is_membership
 from colonies_node.device.registration import Registration, State
 from colonies_node.device.work import RUNNING, Why, Work, Workshop
+from colonies_node.http.backoff import Backoff
 
 HISTORY_S = 366 * 86_400
 """How old a submission may be that we still ask about."""

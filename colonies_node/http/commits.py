@@ -9,18 +9,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
 from colonies_node.core import limits
 from colonies_node.core.errors import Internal
 from colonies_node.core.events import Event
-from colonies_node.core.store.sqlite import Change, Outcome, Store
-from colonies_node.core.store.transaction import Transaction
+from colonies_node.core.store.sqlite import Store
+from colonies_node.core.store.transaction import Change, Outcome, Transaction
 from colonies_node.http.meter import Meter
 
 T = TypeVar("T")
+
+QUIET: Final = 2
+"""Turns of the event loop without another change, after which a commit waits for no more: a connection that has more
+needs one turn to read it and one to begin with it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -75,8 +80,13 @@ class Commits:
         async with trio.open_nursery() as nursery:
             while True:
                 await self._work.wait()
-                # Whoever can run now may join this commit.
+                # Whoever can run now may join this commit, and so may those for whom a connection has more.
                 await trio.lowlevel.checkpoint()
+                quiet = 0
+                while quiet < QUIET and len(self._jobs) < limits.MAX_BATCH:
+                    known = len(self._jobs)
+                    await trio.lowlevel.checkpoint()
+                    quiet = 0 if len(self._jobs) > known else quiet + 1
                 batch = self._next_batch()
                 if not self._jobs:
                     self._work = trio.Event()

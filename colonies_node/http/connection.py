@@ -35,6 +35,8 @@ class Stream(trio.abc.HalfCloseableStream):
         self.socket = inner.socket
         self.wary = False
         self.undelivered = False
+        self.largest = 0
+        """Bytes that a websocket's message may have here, where that is more than usual."""
         self._dropped = False
         self._deaf = False
 
@@ -108,11 +110,14 @@ class Message(WebsocketBuffer):
 
     def extend(self, event: Any) -> None:
         """Take a part. FrameTooLargeError if it is one too many."""
-        if self.length + len(event.data) > self.max_length:
+        size = self.length + len(event.data)
+        if size > self.max_length:
             stream = STREAM.get()
-            if stream is not None:
-                stream.hear_no_more()
-            raise FrameTooLargeError
+            if stream is None or size > stream.largest:
+                if stream is not None:
+                    stream.hear_no_more()
+                raise FrameTooLargeError
+            self.max_length = stream.largest
         super().extend(event)
 
 
@@ -153,6 +158,13 @@ async def drop() -> None:
     if stream is not None:
         with trio.CancelScope(shield=True):
             await stream.drop()
+
+
+def allow_messages(size: int) -> None:
+    """Let messages on the websocket of this request have so many bytes."""
+    stream = STREAM.get()
+    if stream is not None:
+        stream.largest = size
 
 
 def watch_connections() -> None:

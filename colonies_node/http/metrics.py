@@ -14,7 +14,7 @@ from colonies_node.core import limits
 from colonies_node.core.broker.server import take_stock
 from colonies_node.core.errors import StoreError
 from colonies_node.core.store.transaction import Transaction
-from colonies_node.http.json_door import TEXT, App, Receive, Send, live, respond
+from colonies_node.http.asgi import TEXT, App, Receive, Send, live, respond
 from colonies_node.http.service import Service
 
 PAGE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")

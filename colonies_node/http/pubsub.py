@@ -29,8 +29,9 @@ from colonies_node.core.model.messages import SubscribeChannel
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope
 from colonies_node.http.connection import drop
+from colonies_node.http.line import Line
 from colonies_node.http.service import Service
-from colonies_node.http.subscribers import Frame, Stream, Subscriber, of_entries
+from colonies_node.http.subscribers import Frame, Refusal, Stream, Subscriber, of_entries
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -77,7 +78,8 @@ class _Connection:
         """Set when there is nothing more to read."""
         self._service = service
         self._subscribers = service.subscribers
-        self._subscriber = Subscriber()
+        self._line: Line[tuple[Frame, bool]] = Line()
+        self._subscriber = Subscriber(self._line)
         self._patience = trio.CancelScope(deadline=trio.current_time() + limits.IDLE_S)
         self._streams, self._to_stream = trio.open_memory_channel[_Request](limits.MAX_SUBSCRIPTIONS)
 
@@ -104,7 +106,7 @@ class _Connection:
     async def write(self, send: Send) -> None:
         """Send what comes, one frame at a time."""
         while True:
-            frame, binary = await self._subscriber.next()
+            frame, binary = await self._line.next()
             await send({"type": "websocket.send", **({"bytes": frame.body} if binary else {"text": frame.text})})
 
     async def stream(self) -> None:
@@ -112,7 +114,9 @@ class _Connection:
         async for request in self._to_stream:
             self._stay(math.inf)
             with self._refusing(request.binary):
-                await self._serve_stream(request)
+                await listen(
+                    self._service, self._subscriber, request.row, request.message, request.caller, request.binary
+                )
             self._stay(trio.current_time() + limits.IDLE_S)
 
     def _take(self, body: bytes, binary: bool) -> None:
@@ -126,7 +130,7 @@ class _Connection:
         if row is None or row.kind is not Kind.SUBSCRIBE:
             return
         with self._refusing(binary):
-            message = self._service.read_message(row, envelope.payload_of(request))
+            message = row.read(envelope.payload_of(request))
             self._begin(_Request(row, message, caller, binary))
 
     def _begin(self, request: _Request) -> None:
@@ -141,43 +145,13 @@ class _Connection:
         if len(subscriber.topics) + len(watch.topics) > limits.MAX_SUBSCRIPTIONS:
             raise BadRequest(f"A connection can have at most {limits.MAX_SUBSCRIPTIONS} subscriptions")
         # The first of several that is over ends the connection, and so all of them.
-        deadline = _deadline(request.message.timeout)
+        deadline = deadline_of(request.message.timeout)
         self._patience.deadline = min(self._patience.deadline, deadline) if subscriber.topics else deadline
         subscriber.grants.update((request.caller, colonyname) for colonyname in watch.colonynames)
         for topic in watch.topics:
             self._subscribers.watch(subscriber, topic, request.binary)
         if watch.present is not None and not subscriber.put(self._subscribers.show(watch.present), request.binary):
             subscriber.over.set()
-
-    async def _serve_stream(self, request: _Request) -> None:
-        message: SubscribeChannel = request.message
-        stream = Stream(self._subscriber, request.caller, message.name, request.binary)
-        try:
-            with trio.move_on_at(_deadline(message.timeout or CHANNEL_TIMEOUT_S)):
-                # Old entries come in parts, as fast as they are taken. Nothing is committed between the look at the
-                # last part and the moment from which the stream hears what is new.
-                complete = begun = False
-                while not complete:
-                    try:
-                        backlog: Backlog = self._service.look(request.row, message, request.caller)
-                    except (NotFound, Denied):
-                        if not begun:
-                            raise
-                        stream.end()
-                        break
-                    begun, complete = True, backlog.complete
-                    message = replace(message, afterseq=backlog.afterseq)
-                    if complete:
-                        stream.colonyname = backlog.colonyname
-                        self._subscribers.open(message.processid, stream)
-                    if backlog.entries:
-                        stream.hear(of_entries(backlog.entries))
-                    if not complete:
-                        await self._subscriber.sent.wait()
-                await stream.ended.wait()
-            stream.rest()
-        finally:
-            self._subscribers.close(message.processid, stream)
 
     def _stay(self, deadline: float) -> None:
         """Keep the connection until then, unless it has subscriptions, which know better."""
@@ -196,9 +170,43 @@ class _Connection:
             refusal = Internal("internal error, see the log of the server")
         else:
             return
-        if not self._subscriber.put(Frame(envelope.failure(refusal)), binary):
+        if not self._subscriber.put(Refusal(refusal), binary):
             self._subscriber.over.set()
 
 
-def _deadline(timeout: int) -> float:
+async def listen(
+    service: Service, subscriber: Subscriber, row: Row, message: SubscribeChannel, caller: str, binary: bool
+) -> None:
+    """Pass on what is said on a channel, from its beginning to the end of the stream. Raises ColonyError to refuse."""
+    stream = Stream(subscriber, caller, message.name, binary)
+    try:
+        with trio.move_on_at(deadline_of(message.timeout or CHANNEL_TIMEOUT_S)):
+            # Old entries come in parts, as fast as they are taken. Nothing is committed between the look at the
+            # last part and the moment from which the stream hears what is new.
+            complete = begun = False
+            while not complete:
+                try:
+                    backlog: Backlog = service.look(row, message, caller)
+                except (NotFound, Denied):
+                    if not begun:
+                        raise
+                    stream.end()
+                    break
+                begun, complete = True, backlog.complete
+                message = replace(message, afterseq=backlog.afterseq)
+                if complete:
+                    stream.colonyname = backlog.colonyname
+                    service.subscribers.open(message.processid, stream)
+                if backlog.entries:
+                    stream.hear(of_entries(backlog.entries))
+                if not complete:
+                    await subscriber.line.sent.wait()
+            await stream.ended.wait()
+        stream.rest()
+    finally:
+        service.subscribers.close(message.processid, stream)
+
+
+def deadline_of(timeout: int) -> float:
+    """When a subscription of so many seconds is over, by trio's clock."""
     return trio.current_time() + min(max(timeout, 0), limits.MAX_SECONDS)

@@ -1,6 +1,7 @@
 """The running node behind the doors: one store, shared commits, executors that wait, and the alarm clock.
 
-A door hands in (message type, payload, caller) and gets (reply type, payload) back, or a ColonyError. In between:
+A door hands in a message and its caller, and how it shows replies, and gets the reply back, or a ColonyError. In
+between:
 
     read     a look at what is committed, at once
     scan     a look that may take long, in a thread of its own
@@ -17,28 +18,48 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import trio
 
-from colonies_node.core import timers
+from colonies_node.core import limits, timers
 from colonies_node.core.broker import processes
-from colonies_node.core.broker.call import DONE, Call, Rules
+from colonies_node.core.broker.call import Call, Rules
+from colonies_node.core.broker.once import check_expiry, recall
 from colonies_node.core.broker.table import Kind, Row
-from colonies_node.core.errors import BadRequest
+from colonies_node.core.errors import ColonyError
 from colonies_node.core.events import AssignmentsResumed, Event, ProcessChanged
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.model.wire import Malformed, decode, encode
-from colonies_node.core.store import members
+from colonies_node.core.model.wire import encode
+from colonies_node.core.store import members, remembered
 from colonies_node.core.store.processes import ProcessRow
+from colonies_node.core.store.remembered import Once
 from colonies_node.core.store.sqlite import Store
-from colonies_node.core.store.transaction import Transaction
+from colonies_node.core.store.transaction import Transaction, attempt
 from colonies_node.http.alarm import Alarm
-from colonies_node.http.assignments import Assignments
+from colonies_node.http.assignments import Assignments, nothing, take
 from colonies_node.http.commits import Commits
 from colonies_node.http.meter import Meter
 from colonies_node.http.subscribers import Subscribers
+
+Show = Callable[[Row, Any], bytes]
+"""How a door shows the reply to a row."""
+
+Asked = tuple[Row, Any] | ColonyError
+"""A message of a batch, or why it is none."""
+
+CHANGING = (Kind.WRITE, Kind.BULK, Kind.POLL)
+"""What may change something."""
+
+
+class BatchForm(NamedTuple):
+    """How a door shows the replies to a batch: one, a refusal, and all of them together."""
+
+    show: Show
+    refuse: Callable[[ColonyError], bytes]
+    join: Callable[[list[bytes]], bytes]
+
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -66,7 +87,7 @@ class Service:
         """Commit and keep time, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._commits.run)
-            self._alarm.set(self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard)))
+            self._alarm.set(self.read(lambda tx: timers.started(tx, self.rules, self._sweeps, self.heard)))
             nursery.start_soon(self._alarm.run)
             task_status.started()
 
@@ -76,51 +97,78 @@ class Service:
         self.assignments.close()
         self.subscribers.cut_all()
 
-    async def answer(self, row: Row, payload: bytes, caller: str) -> tuple[str, bytes]:
-        """(reply type, encoded reply) to a message that is no POLL: those go to `assignments`, for a door to deliver.
+    async def answer(self, row: Row, message: Any, caller: str, show: Show, once: Once | None = None) -> bytes:
+        """The reply to a message that is no POLL, as `show` has it: those go to `assignments`, for a door to deliver.
 
-        Raises ColonyError to refuse; nothing was changed then.
+        With `once`, a change is remembered with its reply, and the same message again gets that. Raises ColonyError
+        to refuse; nothing was changed then.
         """
-        message = self.read_message(row, payload)
         call = Call(caller, self.rules, self.heard)
-        return row.reply_type or row.msgtype, await self._decide(row, message, call)
 
-    def read_message(self, row: Row, payload: bytes) -> Any:
-        """The record in a payload, checked as far as it can be alone. Raises BadRequest with the text of its type."""
-        if row.lenient:
-            return row.record(msgtype=row.msgtype)
+        def decide(tx: Transaction) -> bytes:
+            return show(row, row.run(tx, message, call))
+
+        heavy = row.heavy is not None and row.heavy(message)
         try:
-            message = decode(row.record, payload)
-        except Malformed:
-            raise BadRequest(f"{row.phrase}, invalid JSON") from None
-        if message.msgtype != row.msgtype:
-            raise BadRequest(row.mismatch)
-        if row.check is not None:
-            row.check(message)
-        return message
+            if row.kind in (Kind.WRITE, Kind.BULK):
+                change = decide if once is None or not row.remembered else functools.partial(_once, once, decide)
+                return await self.write(change, bulk=heavy or row.kind is Kind.BULK)
+            if heavy or row.kind is Kind.SCAN:
+                return await self.scan(decide)
+            return self.read(decide)
+        finally:
+            self.note_heard(call)
+
+    async def answer_batch(
+        self, batch: Sequence[Asked], caller: str, form: BatchForm, once: Once | None = None
+    ) -> bytes:
+        """The replies to several messages, in their order, as one: they are one change, in which each stands or falls
+        by itself. An application for work is one look. Raises ColonyError for what concerns all of them.
+        """
+        rows = [asked[0] for asked in batch if not isinstance(asked, ColonyError)]
+        calls: list[Call] = []
+
+        def decide(tx: Transaction) -> bytes:
+            return form.join([self._answer_one(tx, asked, caller, form, calls) for asked in batch])
+
+        slow = len(batch) > limits.MAX_BATCH or any(_is_slow(*asked) for asked in batch if isinstance(asked, tuple))
+        try:
+            if all(row.kind in (Kind.READ, Kind.SCAN) for row in rows):
+                return await self.scan(decide) if slow else self.read(decide)
+            known = once is not None and any(row.remembered for row in rows if row.kind in CHANGING)
+            change = functools.partial(_once, once, decide) if once is not None and known else decide
+            return await self.write(change, bulk=slow)
+        finally:
+            for call in calls:
+                self.note_heard(call)
+
+    def _answer_one(self, tx: Transaction, asked: Asked, caller: str, form: BatchForm, calls: list[Call]) -> bytes:
+        if isinstance(asked, ColonyError):
+            return form.refuse(asked)
+        row, message = asked
+        call = Call(caller, self.rules, self.heard)
+        calls.append(call)
+
+        def decide(tx: Transaction) -> bytes:
+            found = row.run(tx, message, call)
+            if row.kind is not Kind.POLL:
+                return form.show(row, found)
+            given = take(tx, row, found, call, form.show)
+            if given is None:
+                raise nothing(tx, message)
+            return given.shown
+
+        outcome = attempt(tx, decide)
+        if isinstance(outcome.error, ColonyError):
+            return form.refuse(outcome.error)
+        shown: bytes = outcome.value
+        return shown
 
     def look(self, row: Row, message: Any, caller: str) -> Any:
         """What a SUBSCRIBE finds at once. Raises ColonyError to refuse."""
         call = Call(caller, self.rules, self.heard)
         try:
             return self.read(lambda tx: row.run(tx, message, call))
-        finally:
-            self.note_heard(call)
-
-    async def _decide(self, row: Row, message: Any, call: Call) -> bytes:
-        def decide(tx: Transaction) -> bytes:
-            reply = row.run(tx, message, call)
-            if reply is DONE:
-                return b"{}"
-            return row.empty if reply == [] else encode(reply)
-
-        heavy = row.heavy is not None and row.heavy(message)
-        try:
-            if row.kind in (Kind.WRITE, Kind.BULK):
-                return await self.write(decide, bulk=heavy or row.kind is Kind.BULK)
-            if heavy or row.kind is Kind.SCAN:
-                return await self.scan(decide)
-            return self.read(decide)
         finally:
             self.note_heard(call)
 
@@ -149,6 +197,10 @@ class Service:
     async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
         """Make a change and come back when it is on disk (commits.py)."""
         return await self._commits.write(change, bulk=bulk)
+
+    def check_expiry(self, expiry: int) -> None:
+        """Whether a message that is good until then (Unix nanoseconds) may come now. Raises WrongTime."""
+        check_expiry(expiry, self.clock() + self._sweeps.ahead)
 
     def ring_in(self, seconds: int) -> None:
         """Look at what is due after so many seconds at the latest."""
@@ -196,3 +248,16 @@ class Service:
         change = functools.partial(timers.clock_stepped, rules=self.rules, sweeps=self._sweeps, step=step)
         await self.write(change)
         return self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard))
+
+
+def _is_slow(row: Row, message: Any) -> bool:
+    return row.kind in (Kind.SCAN, Kind.BULK) or (row.heavy is not None and row.heavy(message))
+
+
+def _once(once: Once, change: Callable[[Transaction], bytes], tx: Transaction) -> bytes:
+    """What the change replies, or what it replied when the same message was here before."""
+    reply = recall(tx, once)
+    if reply is None:
+        reply = change(tx)
+        remembered.keep(tx, once, reply)
+    return reply

@@ -7,39 +7,60 @@ bounded: who does not read loses the connection; the reader of a channel loses t
 from __future__ import annotations
 
 import logging
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import trio
 
-from colonies_node.core import limits
 from colonies_node.core.broker.flow import ENDED
+from colonies_node.core.broker.table import TABLE
+from colonies_node.core.errors import ColonyError
 from colonies_node.core.events import EntryAppended, Event, MembersChanged, ProcessChanged, Topic, topics
 from colonies_node.core.model.channel import Entry
 from colonies_node.core.model.wire import encode
 from colonies_node.core.store.processes import ProcessRow
-from colonies_node.http import envelope
+from colonies_node.http import envelope, payload
+from colonies_node.http.line import Line
 
 log = logging.getLogger(__name__)
 
 
 class Frame:
-    """An answer on its way, as bytes and, once somebody wants it, as text."""
+    """An answer on its way: an event as JSON, in the forms in which it is heard, each made once."""
 
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    def __init__(self, msgtype: str, payload: bytes) -> None:
+        self.msgtype = msgtype
+        self.payload = payload
+
+    @cached_property
+    def body(self) -> bytes:
+        """In an envelope of the JSON door."""
+        return envelope.success(self.msgtype, self.payload)
 
     @cached_property
     def text(self) -> str:
         """The same as text."""
         return self.body.decode()
 
+    @cached_property
+    def compact(self) -> bytes:
+        """As a reply of the CBOR door."""
+        return payload.success(TABLE[self.msgtype], self.payload)
+
+
+class Refusal(Frame):
+    """A refusal on its way to a subscriber of the JSON door."""
+
+    def __init__(self, refusal: ColonyError) -> None:
+        super().__init__("error", b"")
+        self.body = envelope.failure(refusal)
+
 
 def of_entries(entries: list[Entry]) -> Frame:
     """Entries of a channel; without any, the end of the stream."""
-    return Frame(envelope.success("subscribechannelmsg", encode(entries)))
+    return Frame("subscribechannelmsg", encode(entries))
 
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -49,47 +70,24 @@ _TOO_SLOW = of_entries([Entry(timestamp=_NEVER, error="subscriber disconnected: 
 
 
 class Subscriber:
-    """One connection: what waits to be sent on it, what it watches, and whether it is over."""
+    """Who hears on a connection: what she watches, what waits to be sent, and whether it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line[Any]) -> None:
         self.over = trio.Event()
-        """Set when the connection is to be dropped."""
+        """Set when she is to hear no more."""
         self.topics: dict[Topic, bool] = {}
-        """What it watches, and whether the answer goes out as bytes rather than text."""
+        """What is watched, and whether the answer goes out as bytes rather than text."""
         self.grants: set[tuple[str, str]] = set()
         """What that rests on: members and their colonies."""
-        self.sent = trio.Event()
-        """Set while nothing waits to be sent."""
-        self._frames: deque[tuple[Frame, bool]] = deque()
-        self._size = 0
-        self._more = trio.Event()
+        self.line = line
 
     def put(self, frame: Frame, binary: bool) -> bool:
-        """Send this after what waits already; False if there is no room. One frame has room however large it is."""
-        if self._frames and (
-            len(self._frames) >= limits.MAX_UNSENT_FRAMES or self._size + len(frame.body) > limits.MAX_UNSENT
-        ):
-            return False
-        self.put_last(frame, binary)
-        return True
+        """Send this after what waits already; False if there is no room."""
+        return self.line.put((frame, binary), len(frame.body))
 
     def put_last(self, frame: Frame, binary: bool) -> None:
         """Send this, also if there is no room."""
-        if self.sent.is_set():
-            self.sent = trio.Event()
-        self._frames.append((frame, binary))
-        self._size += len(frame.body)
-        self._more.set()
-
-    async def next(self) -> tuple[Frame, bool]:
-        """What to send now, and whether as bytes; waits for it."""
-        while not self._frames:
-            self.sent.set()
-            self._more = trio.Event()
-            await self._more.wait()
-        frame, binary = self._frames.popleft()
-        self._size -= len(frame.body)
-        return frame, binary
+        self.line.put_last((frame, binary), len(frame.body))
 
 
 class Stream:
@@ -165,7 +163,7 @@ class Subscribers:
 
     def show(self, process: ProcessRow) -> Frame:
         """The news of a process."""
-        return Frame(envelope.success("subscribeprocessmsg", self._encoded(process)))
+        return Frame("subscribeprocessmsg", self._encoded(process))
 
     def cut_all(self) -> None:
         """Drop every connection: the server goes. A farewell would read as success to clients that wait."""
@@ -173,7 +171,8 @@ class Subscribers:
             subscriber.over.set()
 
     def __len__(self) -> int:
-        return len(self._present)
+        """How many connections there are."""
+        return len({subscriber.line for subscriber in self._present})
 
     def _tell_state(self, process: ProcessRow) -> None:
         frame: Frame | None = None

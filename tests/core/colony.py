@@ -17,8 +17,8 @@ from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import decode, encode
 from colonies_node.core.store import members
 from colonies_node.core.store.processes import ProcessRow
-from colonies_node.core.store.sqlite import Change, Store
-from colonies_node.core.store.transaction import Transaction
+from colonies_node.core.store.sqlite import Store
+from colonies_node.core.store.transaction import Change, Transaction
 
 START = 1_800_000_000 * SECOND
 """When the tests' time begins, Unix nanoseconds."""

@@ -18,38 +18,10 @@ from colonies_node.core.model.members import User
 from colonies_node.core.model.messages import AssignProcess, Message, SubmitFunctionSpec
 from colonies_node.core.model.process import FunctionSpec
 from colonies_node.core.model.wire import Malformed, Record, decode, encode
+from tests.strategies import records
 
 RECORDS = sorted({row.record for row in ROWS}, key=lambda record: record.__name__)
 INT64 = (1 << 63) - 1
-
-
-@st.composite
-def records(draw: st.DrawFn, kind: type[Record]) -> Record:
-    """A record with fields of every declared type."""
-    return kind(**{name: draw(_of(hint)) for name, hint in get_type_hints(kind, include_extras=True).items()})
-
-
-def _of(hint: Any) -> st.SearchStrategy[Any]:
-    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
-    if hasattr(hint, "__metadata__"):
-        return st.integers(-INT64 - 1, INT64)
-    if isinstance(hint, type) and issubclass(hint, Record):
-        return records(hint)
-    if hint is object:
-        return st.recursive(
-            st.none() | st.booleans() | st.integers(-INT64, INT64) | st.text(),
-            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-            max_leaves=5,
-        )
-    if origin is list:
-        return st.lists(_of(arguments[0]), max_size=2)
-    if origin is dict:
-        return st.dictionaries(st.text(), _of(arguments[1]), max_size=2)
-    if arguments:
-        return st.one_of(*map(_of, arguments))
-    if hint is float:
-        return st.floats(allow_nan=False, allow_infinity=False)
-    return st.from_type(hint)
 
 
 def swap_case(value: Any, kind: Any) -> Any:

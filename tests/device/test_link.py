@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from colonies_node.core.errors import Refused
-from colonies_node.device.link import Backoff, is_membership, is_not_ours
+from colonies_node.device.link import is_membership, is_not_ours
+from colonies_node.http.backoff import Backoff
 
 
 def test_pauses_double_up_to_a_cap_and_start_again_after_success() -> None:

@@ -21,8 +21,6 @@ from colonies_node.core import limits
 from colonies_node.core.errors import Refused
 from colonies_node.core.identity import id_of
 from colonies_node.http.client import Client
-from colonies_node.http.json_door import JsonDoor
-from colonies_node.http.rest import Rest
 from colonies_node.http.server import listen, make_config
 from tests.e2e.programs import colonies_node
 from tests.lab import COLONY, Lab
@@ -117,7 +115,7 @@ async def listening(node: Node) -> AsyncIterator[int]:
     stop = trio.Event()
     config = make_config("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(listen, JsonDoor(node.service, Rest(node.service)), config, stop.wait)
+        yield await nursery.start(listen, node.door, config, stop.wait)
         node.service.close()
         stop.set()
 

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from colonies_node.core.events import ProcessChanged
-from colonies_node.core.store.sqlite import Change, Outcome
+from colonies_node.core.store.transaction import Change, Outcome
 from tests.lab import Lab
 from tests.node import ALICE, OWNER, RUNNING, SERVER, WAITING, Exchange, Node, Party, settle
 

@@ -31,6 +31,12 @@ def test_the_page_is_up_to_date() -> None:
     assert manual.renewed(PAGE) == PAGE
 
 
+def test_the_numbers_of_the_cbor_door_are_up_to_date_and_none_has_moved() -> None:
+    """A change here other than at the ends of the two tables would break clients that exist."""
+    page = manual.NUMBERS_PAGE.read_text()
+    assert manual.renumbered(page) == page
+
+
 def test_every_message_has_its_place_in_the_order_of_the_table() -> None:
     assert re.findall(r"^### ([a-z]+msg)$", PAGE, re.M) == list(TABLE)
     assert [row.msgtype for _, rows in manual.sections() for row in rows] == list(TABLE)

@@ -7,9 +7,11 @@ read it; a new type is a row here, a record in model/messages.py and a function 
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final
 
 from colonies_node.core.broker import (
@@ -33,12 +35,22 @@ from colonies_node.core.broker import (
     workflows,
 )
 from colonies_node.core.broker.access import Right
-from colonies_node.core.broker.call import Call
+from colonies_node.core.broker.call import DONE, Call
+from colonies_node.core.broker.channels import Backlog
+from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.errors import BadRequest, NotFound
+from colonies_node.core.events import Waiter
+from colonies_node.core.model import compact
 from colonies_node.core.model import messages as m
+from colonies_node.core.model.channel import Entry
+from colonies_node.core.model.process import Process
+from colonies_node.core.model.wire import Malformed, decode, encode
 from colonies_node.core.store.transaction import Transaction
 
 Decide = Callable[[Transaction, Any, Call], Any]
+
+SHOWN: Final[dict[Any, Any]] = {Waiter: Process, Watch: Process, Backlog: list[Entry]}
+"""What a function finds for somebody who waits or listens → what that one gets."""
 
 
 class Kind(Enum):
@@ -58,7 +70,7 @@ class Kind(Enum):
     """A wish to be told, on the websocket only (see http/pubsub.py)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """One message type."""
 
@@ -83,6 +95,51 @@ class Row:
     """What an empty list is on the wire."""
     heavy: Callable[[Any], bool] | None = None
     """Whether this message makes a READ a SCAN (a filter that no index serves), or a WRITE a BULK."""
+    remembered: bool = True
+    """Whether a change is remembered with its reply, so that the same message cannot make it twice; not for what has
+    the same end however often it is done."""
+
+    def read(self, payload: bytes) -> Any:
+        """The record in a JSON payload, checked as far as it can be alone. Raises BadRequest with the text of its
+        type."""
+        if self.lenient:
+            return self.record(msgtype=self.msgtype)
+        try:
+            message = decode(self.record, payload)
+        except Malformed:
+            raise BadRequest(f"{self.phrase}, invalid JSON") from None
+        if message.msgtype != self.msgtype:
+            raise BadRequest(self.mismatch)
+        return self.checked(message)
+
+    def read_compact(self, body: Any) -> Any:
+        """The record in the compact form of CBOR (model/compact.py), likewise."""
+        if self.lenient:
+            return self.record(msgtype=self.msgtype)
+        try:
+            message = compact.read(self.record, body, self.msgtype)
+        except Malformed:
+            raise BadRequest(f"{self.phrase}, invalid CBOR") from None
+        return self.checked(message)
+
+    def checked(self, message: Any) -> Any:
+        """The message, if it can be right by itself."""
+        if self.check is not None:
+            self.check(message)
+        return message
+
+    def show(self, reply: Any) -> bytes:
+        """A reply of this type as JSON."""
+        if reply is DONE:
+            return b"{}"
+        return self.empty if reply == [] else encode(reply)
+
+    @cached_property
+    def gives(self) -> Any:
+        """The type of a reply, as the function that decides declares it; for those who wait or listen, of what they
+        get in the end."""
+        found = typing.get_type_hints(self.decide)["return"]
+        return SHOWN.get(found, found)
 
     def run(self, tx: Transaction, message: Any, call: Call) -> Any:
         """Check the right, then decide."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from colonies_node.core.model.executor import Gpu
@@ -133,7 +135,7 @@ class Process(Record):
     execdeadline: str
     retries: int
     attributes: list[Attribute]
-    spec: msgspec.Raw
+    spec: Annotated[msgspec.Raw, FunctionSpec]
     waitforparents: bool
     parents: list[str]
     children: list[str]

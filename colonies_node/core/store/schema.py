@@ -296,6 +296,21 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     create index snapshots_by_age on snapshots (colonyname, added desc, name);
 
+    -- messages that may come again
+    create table remembered (
+        callerid text not null,
+        cti blob not null,
+        expiry integer not null,
+        digest blob not null,
+        reply blob not null,
+        primary key (callerid, cti)
+    );
+    create index remembered_by_expiry on remembered (expiry);
+    create table forgotten (
+        one integer primary key check (one = 1),
+        expiry integer not null
+    );
+
     -- blueprints
     create table blueprintdefinitions (
         colonyname text not null,

@@ -6,43 +6,29 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import apsw
 
 from colonies_node.core import limits
 from colonies_node.core.errors import (
-    ColonyError,
-    Internal,
     StoreCorrupt,
     StoreError,
     StoreFull,
     StoreLocked,
     StoreTooNew,
 )
-from colonies_node.core.events import Event
 from colonies_node.core.store.schema import APPLICATION_ID, MIGRATIONS
-from colonies_node.core.store.transaction import Transaction
+from colonies_node.core.store.transaction import Change, Outcome, Transaction, attempt
 
 Durability = Literal["full", "normal"]
 T = TypeVar("T")
-Change = Callable[[Transaction], Any]
 
 _BUSY_MS = 5000
 """How long to wait for a lock that another connection of this process holds for a moment."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one caller's change: a value or an error, and what there is to tell once it is answered."""
-
-    value: Any = None
-    error: Exception | None = None
-    events: list[Event] = field(default_factory=list)
 
 
 class Store:
@@ -130,7 +116,7 @@ class Store:
             now = self._clock()
             for change in changes:
                 tx = Transaction(self._writer, now, os.urandom, self._last_stamp)
-                outcome = self._attempt(change, tx)
+                outcome = attempt(tx, change)
                 outcomes.append(outcome)
                 if outcome.error is None:
                     self._last_stamp = tx.last_stamp
@@ -147,30 +133,6 @@ class Store:
             raise
         self.alarm = alarm
         return outcomes
-
-    def _attempt(self, change: Change, tx: Transaction) -> Outcome:
-        self._writer.execute("savepoint change")
-        try:
-            value = change(tx)
-        except ColonyError as refusal:
-            self._undo()
-            return Outcome(error=refusal)
-        except apsw.ConstraintError as fault:
-            self._undo()
-            log.exception("a change broke a rule of the schema")
-            return Outcome(error=Internal(f"the change contradicts what is stored: {fault}"))
-        except apsw.Error:
-            raise
-        except Exception:
-            self._undo()
-            log.exception("a change failed")
-            return Outcome(error=Internal("internal error, see the log of the server"))
-        self._writer.execute("release change")
-        return Outcome(value=value, events=tx.events)
-
-    def _undo(self) -> None:
-        self._writer.execute("rollback to change")
-        self._writer.execute("release change")
 
     def _abandon(self) -> None:
         if self._writer.in_transaction:

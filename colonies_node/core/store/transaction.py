@@ -1,16 +1,21 @@
-"""One change in the making: what a broker function gets to work with."""
+"""One change in the making: what a broker function gets to work with, and what becomes of it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
 
+from colonies_node.core.errors import ColonyError, Internal
 from colonies_node.core.events import Event
 from colonies_node.core.identity import random_id
 from colonies_node.core.model.times import SECOND
+
+log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
@@ -54,14 +59,15 @@ class Transaction:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """What is changed inside is kept whole, or undone with its events when something is raised; not nested."""
+        """What is changed inside is kept whole, or undone with its events when something is raised."""
         told = len(self.events)
         self._connection.execute("savepoint whole")
         try:
             yield
         except BaseException:
-            self._connection.execute("rollback to whole")
-            self._connection.execute("release whole")
+            if self._connection.in_transaction:  # some faults have ended it already
+                self._connection.execute("rollback to whole")
+                self._connection.execute("release whole")
             del self.events[told:]
             raise
         self._connection.execute("release whole")
@@ -89,3 +95,34 @@ class Transaction:
         """Ask to be looked at again at this instant (0 asks nothing)."""
         if instant and (not self.alarm or instant < self.alarm):
             self.alarm = instant
+
+
+Change = Callable[[Transaction], Any]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one change: a value or an error, and what there is to tell once it is answered."""
+
+    value: Any = None
+    error: Exception | None = None
+    events: list[Event] = field(default_factory=list)
+
+
+def attempt(tx: Transaction, change: Change) -> Outcome:
+    """Make the change whole, or leave nothing of it and have the error. Trouble of the store itself is raised."""
+    told = len(tx.events)
+    try:
+        with tx.whole():
+            value = change(tx)
+    except ColonyError as refusal:
+        return Outcome(error=refusal)
+    except apsw.ConstraintError as fault:
+        log.exception("a change broke a rule of the schema")
+        return Outcome(error=Internal(f"the change contradicts what is stored: {fault}"))
+    except apsw.Error:
+        raise
+    except Exception:
+        log.exception("a change failed")
+        return Outcome(error=Internal("internal error, see the log of the server"))
+    return Outcome(value=value, events=tx.events[told:])
