@@ -7,7 +7,7 @@ variables win over flags; here a flag always wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from colonies_node.core.errors import SettingRefused
 from colonies_node.settings import KEY, NODES, PATH, SETTINGS, VERIFY, Row, Settings
 
 __all__ = ["SETTINGS", "Settings", "load", "need", "read_toml", "toml_file"]
+
+LINKS = "upstream"
+"""What is no setting in a node.toml: the tables [upstream.NAME], links to other nodes (upstream.py)."""
 
 OpenKey = Callable[[str], str]
 """From what a key setting holds (64 hex characters or a path) to the private key; raises KeyRefused."""
@@ -67,6 +70,10 @@ def load(
             sources[name] = found.source
         elif (derive := DERIVED.get(name)) is not None:
             values[name] = derive(command, environ)
+    if command in NODES and LINKS in toml:
+        from colonies_node import upstream
+
+        values["upstreams"] = upstream.in_file(toml[LINKS], toml_path, colony_name(environ, toml, toml_path))
     settings = Settings(**values, sources=sources)
     return _checked_node(settings) if command in NODES else _checked_reach(settings)
 
@@ -129,6 +136,11 @@ def _data_folder(command: str, environ: Mapping[str, str]) -> Path:
 
 
 def _machine_name(command: str, environ: Mapping[str, str]) -> str:
+    return machine_name()
+
+
+def machine_name() -> str:
+    """The name of this machine, as an executor's."""
     import socket
 
     return socket.gethostname().replace(":", "-") or "executor"
@@ -194,10 +206,27 @@ def read_toml(path: Path) -> dict[str, object]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise SettingRefused(f"{path} is not TOML: {fault}.") from fault
     for key in found:
-        if key not in SETTINGS:
-            from difflib import get_close_matches
-
-            near = get_close_matches(key, SETTINGS, n=1, cutoff=0.7)
-            hint = f"did you mean {near[0]!r}?" if near else "`colonies-node config show` lists the names."
+        if key not in SETTINGS and key != LINKS:
+            hint = nearest(key, (*SETTINGS, LINKS)) or "`colonies-node config show` lists the names."
             raise SettingRefused(f"{path} has no setting {key!r}: {hint}")
+    if LINKS in found:
+        from colonies_node import upstream
+
+        upstream.check_keys(path, found[LINKS])
     return found
+
+
+def colony_name(environ: Mapping[str, str], toml: Mapping[str, object], toml_path: Path | None) -> str:
+    """The name of the colony as a variable or the file sets it, for what does not take it as a setting; empty if
+    neither does."""
+    row = SETTINGS["colony_name"]
+    found = given(row, {}, environ, toml)
+    return str(read(row, found, toml_path, None)) if found else ""
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A question whether one of these words was meant; empty if none is like it."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, words, n=1, cutoff=0.7)
+    return f"did you mean {near[0]!r}?" if near else ""

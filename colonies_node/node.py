@@ -18,10 +18,14 @@ import trio
 
 from colonies_node import __version__
 from colonies_node.core.broker.call import Rules
+from colonies_node.core.broker.sync import upstreams
 from colonies_node.core.errors import KeyRefused, Refused, SettingRefused, StoreError
 from colonies_node.core.identity import Signer, id_of, is_id, new_private_key
-from colonies_node.core.store import members
+from colonies_node.core.model.sync import Upstream
+from colonies_node.core.rules import Value
+from colonies_node.core.store import members, processes
 from colonies_node.core.store.sqlite import Store
+from colonies_node.device import sensors
 from colonies_node.device.executor import execute
 from colonies_node.http.cbor_door import CborDoor
 from colonies_node.http.client import Client
@@ -31,17 +35,26 @@ from colonies_node.http.rest import Rest
 from colonies_node.http.server import listen, make_config
 from colonies_node.http.service import Service
 from colonies_node.settings import Settings
+from colonies_node.sync.links import Links
 
 log = logging.getLogger(__name__)
 
+NODE_KEY = "node.key"
+"""The file of the node's own key in its data folder."""
+
 
 async def serve(
-    settings: Settings, *, ready: Callable[[str], None] | None = None, stop: trio.Event | None = None
+    settings: Settings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    stop: trio.Event | None = None,
+    open_key: Callable[[str], str] | None = None,
 ) -> None:
     """Be a colony server until cancelled, or until SIGTERM or SIGINT, or until `stop` is set if that is given.
 
     Then it answers what waits, and closes the store.
-    Calls `ready(url)` once it listens; the server's id is in <data>/server.id. Raises
+    Calls `ready(url)` once it listens; the server's id is in <data>/server.id, the node's in <data>/node.id. `open_key`
+    gives the private key in a key file that a link to an upstream names. Raises
     SettingRefused or StoreError with a sentence.
     """
     tls = settings.tls_cert, settings.tls_key
@@ -51,7 +64,11 @@ async def serve(
     try:
         _claim(store, settings)
         node_key = _own_node_key(settings.data)
-        service = Service(store, _rules(settings), time.time_ns)
+        (settings.data / "node.id").write_text(node_key.id + "\n")
+        service = Service(store, _rules(settings, node_key.id), time.time_ns)
+        linked = Links(service, partial(_key_at, settings.data, open_key), partial(_readings, service, settings.data))
+        service.hear = linked.hear
+        store.write(lambda tx: upstreams.put_all(tx, settings.upstreams, "node.toml"))
         rest = Metrics(service, Rest(service)) if settings.metrics is True else Rest(service)
         # Everything made so far lives as long as the node: spare each collection the look at it.
         gc.collect()
@@ -69,7 +86,8 @@ async def serve(
                 )
                 if apart is not None:
                     await listening.start(listen, Metrics(service), apart, stopped.wait)
-                service.rules = _rules(settings, port)
+                service.rules = _rules(settings, node_key.id, port)
+                nursery.start_soon(linked.run)
                 if ready is not None:
                     ready(_url(settings, port))
             nursery.cancel_scope.cancel()
@@ -79,7 +97,7 @@ async def serve(
         store.close()
 
 
-def _rules(settings: Settings, port: int | None = None) -> Rules:
+def _rules(settings: Settings, nodeid: str, port: int | None = None) -> Rules:
     return Rules(
         allow_executor_reregister=settings.allow_executor_reregister,
         stale_executor_duration=settings.stale_executor_duration,
@@ -90,7 +108,24 @@ def _rules(settings: Settings, port: int | None = None) -> Rules:
         port=port or settings.port,
         tls=settings.tls_cert is not None,
         zone=local_zone(),
+        nodeid=nodeid,
+        disk_reserve=settings.disk_reserve,
+        disk_priority=settings.disk_priority,
     )
+
+
+def _key_at(data: Path, open_key: Callable[[str], str] | None, upstream: Upstream) -> str:
+    """The key under which this node is an executor at an upstream: its own, if no other is named."""
+    if upstream.keyfile and open_key is None:
+        raise KeyRefused("a key file cannot be opened here")
+    if upstream.keyfile and open_key is not None:
+        return open_key(upstream.keyfile)
+    return (data / NODE_KEY).read_text().strip()
+
+
+def _readings(service: Service, data: Path) -> dict[str, Value]:
+    """What the rules of a link may ask of this machine."""
+    return {**sensors.read(data), "queue": service.read(processes.queue)[0]}
 
 
 def local_zone() -> str:
@@ -130,9 +165,7 @@ def _own_server_key(data: Path) -> Signer:
 
 def _own_node_key(data: Path) -> Signer:
     """The node's own key, with which it signs what it says over CBOR."""
-    return _own_key(
-        data / "node.key", "restore it, or remove it: clients that know the node have to be told its new id"
-    )
+    return _own_key(data / NODE_KEY, "restore it, or remove it: clients that know the node have to be told its new id")
 
 
 def _own_key(path: Path, remedy: str) -> Signer:

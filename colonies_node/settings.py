@@ -12,7 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from colonies_node.core.model.sync import Upstream
+
+from colonies_node.core.errors import BadRequest
+from colonies_node.core.model.quantities import memory_bytes
 
 MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE = "member", "colony owner", "server owner", "anyone"
 CLIENTS = (MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE)
@@ -38,7 +44,9 @@ def _text(value: object) -> str:
     return value
 
 
-def _whole(least: int, most: int) -> Kind:
+def whole(least: int, most: int) -> Kind:
+    """Whole numbers, written as a number or as its digits."""
+
     def parse(value: object) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
             value = int(value)
@@ -95,6 +103,17 @@ def _name(value: object) -> str:
     return text
 
 
+def _bytes(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    try:
+        if not (text := _text(value).strip()):
+            raise ValueError
+        return memory_bytes(text)
+    except BadRequest:
+        raise ValueError from None
+
+
 def _durability(value: object) -> str:
     if value not in ("full", "normal"):
         raise ValueError
@@ -114,13 +133,14 @@ def _functions(value: object) -> tuple[str, ...]:
 TEXT = Kind("a text", _text, "TEXT")
 NAME = Kind("a name without ':'", _name, "NAME")
 BOOL = Kind("true or false", _bool)
-PORT = _whole(0, 65_535)
-SECONDS = _whole(0, 100 * 366 * 86_400)
+PORT = whole(0, 65_535)
+SECONDS = whole(0, 100 * 366 * 86_400)
 PATH = Kind("a path", _path, "PATH")
 ID = Kind("an id of 64 hexadecimal characters", _id, "ID")
 KEY = Kind("a private key of 64 hexadecimal characters or the path of a key file", _text, "FILE")
 VERIFY = Kind("true, false or the path of a file with certificates", _verify, "FILE")
 PLACE = Kind("true, false or host:port", _place, "WHERE")
+BYTES = Kind("a number of bytes such as 64Mi or 0", _bytes, "SIZE")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
 FUNCTIONS = Kind("one or more of package.module:function", _functions, "MODULE:FUNCTION")
 
@@ -203,11 +223,11 @@ class Settings:
         "Let a new executor take the place of one with the same name.",
     )  # fmt: skip
     stale_executor_duration: int = _row(
-        _whole(1, 366 * 86_400), 600, ("serve",), "--stale-executor-duration", "COLONIES_STALE_EXECUTOR_DURATION",
+        whole(1, 366 * 86_400), 600, ("serve",), "--stale-executor-duration", "COLONIES_STALE_EXECUTOR_DURATION",
         "Seconds of silence after which an executor is removed and its work given back.",
     )  # fmt: skip
     cleanup_interval: int = _row(
-        _whole(1, 86_400), 60, ("serve",), "--cleanup-interval", "COLONIES_CLEANUP_INTERVAL",
+        whole(1, 86_400), 60, ("serve",), "--cleanup-interval", "COLONIES_CLEANUP_INTERVAL",
         "Seconds between two looks for silent executors, at the least.",
     )  # fmt: skip
     retention: bool = _row(
@@ -217,6 +237,16 @@ class Settings:
     retention_policy: int = _row(
         SECONDS, 0, ("serve",), "--retention-policy", "COLONIES_RETENTION_POLICY",
         "Age in seconds for retention; retention without it is refused.",
+    )  # fmt: skip
+    disk_reserve: int = _row(
+        BYTES, 64 << 20, NODES, "--disk-reserve", "COLONIES_DISK_RESERVE",
+        "What of the disk stays free: below it new work of a low priority is refused, below half of it all new work."
+        " 0 fills it to the last.",
+        "64Mi",
+    )  # fmt: skip
+    disk_priority: int = _row(
+        whole(0, 50_000), 1, NODES, "--disk-priority", "COLONIES_DISK_PRIORITY",
+        "Priority that new work needs while the reserve of the disk is touched.",
     )  # fmt: skip
     metrics: bool | str = _row(
         PLACE, True, NODES, "--metrics", "COLONIES_METRICS",
@@ -278,7 +308,7 @@ class Settings:
         "Run programs of this machine: the function's name is the program, its args are the arguments.",
     )  # fmt: skip
     parallel: int = _row(
-        _whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",
+        whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",
         "Processes to run at the same time.",
     )  # fmt: skip
     location: str = _row(
@@ -286,7 +316,7 @@ class Settings:
         "Name of the place where the executor stands; work may ask for one.",
     )  # fmt: skip
     poll_timeout: int = _row(
-        _whole(1, 3600), 60, ("dev", "execute"), "--poll-timeout", "COLONIES_EXECUTOR_POLL_TIMEOUT",
+        whole(1, 3600), 60, ("dev", "execute"), "--poll-timeout", "COLONIES_EXECUTOR_POLL_TIMEOUT",
         "Seconds that one request for work may wait at the server.",
     )  # fmt: skip
     grace: int = _row(
@@ -305,6 +335,8 @@ class Settings:
         BOOL, False, COMMANDS, "--verbose -v", "COLONIES_VERBOSE",
         "Say more on standard error; show tracebacks.",
     )  # fmt: skip
+    upstreams: tuple[Upstream, ...] = ()
+    """What the tables [upstream.NAME] of node.toml say, for a node."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def source(self, name: str) -> str:

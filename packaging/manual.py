@@ -1,8 +1,8 @@
-"""Write the pages of the manual that the tables of the program say: docs/messages.md, from the table of message types,
-and the numbers in docs/cbor.md.
+"""Write the pages of the manual that the program's own tables say.
 
-What is written by hand stays: only the part between two marks is made. Everything in it comes from the rows of
-`core/broker/table.py`, the records that they name, and the functions that decide, with their docstrings and refusals.
+What is written by hand stays: only the part between two marks is made. That of docs/messages.md comes from the rows of
+`core/broker/table.py`, the records that they name, and the functions that decide, with their docstrings and refusals;
+that of docs/sync.md from the table of options in `upstream.py`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ from colonies_node.core.broker.table import Kind, Row
 from colonies_node.core.model import numbers
 from colonies_node.core.model.messages import Message
 from colonies_node.core.model.wire import Record
+from colonies_node.upstream import OPTIONS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "messages.md"
-NUMBERS_PAGE = PAGE.with_name("cbor.md")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "messages.md"
+SYNC_PAGE = DOCS / "sync.md"
+NUMBERS_PAGE = DOCS / "cbor.md"
 NUMBERS_START, NUMBERS_END = "<!-- numbers: made by `python3 packaging/dev.py manual` -->", "<!-- end of numbers -->"
 START, END = "<!-- messages: made by `python3 packaging/dev.py manual` -->", "<!-- end of messages -->"
+OPTIONS_START, OPTIONS_END = "<!-- options: made by `python3 packaging/dev.py manual` -->", "<!-- end of options -->"
 
 NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", object: "anything", Any: "anything"}
 """Plain types as people read them."""
@@ -47,17 +51,35 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print("manual takes no arguments: it writes all that is made", file=sys.stderr)
         return 2
-    PAGE.write_text(renewed(PAGE.read_text()))
-    NUMBERS_PAGE.write_text(renumbered(NUMBERS_PAGE.read_text()))
-    print(PAGE, NUMBERS_PAGE, sep="\n")
+    for page, anew in ((PAGE, renewed), (SYNC_PAGE, renewed_options), (NUMBERS_PAGE, renumbered)):
+        page.write_text(anew(page.read_text()))
+        print(page)
     return 0
 
 
 def renewed(page: str) -> str:
-    """The page with its made part as the table is now."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{messages()}{END}{after}"
+    """The page of messages with its made part as the table is now."""
+    return filled(page, START, messages(), END)
+
+
+def renewed_options(page: str) -> str:
+    """The page about links with its made part as the table is now."""
+    return filled(page, OPTIONS_START, options(), OPTIONS_END)
+
+
+def filled(page: str, start: str, text: str, end: str) -> str:
+    """The page with a text between two marks."""
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{text}{end}{after}"
+
+
+def options() -> str:
+    """The options of a link to an upstream node, as a table."""
+    lines = ["| node.toml | flag | default | meaning |", "|---|---|---|---|"]
+    for name, option in OPTIONS.items():
+        lines.append(f"| `{name}` | `{option.flags[0]}` | {option.default} | {option.help} |")
+    return "\n".join(lines) + "\n"
 
 
 def renumbered(page: str) -> str:

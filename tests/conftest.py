@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -28,6 +30,14 @@ async def node(tmp_path: Path, mock_clock: trio.testing.MockClock) -> AsyncItera
 async def lab(node: Node) -> Lab:
     """A colony with an owner and a user on that node."""
     return await Lab(node).found()
+
+
+@pytest.fixture
+def luck() -> random.Random:
+    """Random choices, from a seed that is told: pytest shows it when the test fails."""
+    seed = int(os.environ.get("COLONIES_NODE_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+    print(f"to repeat: COLONIES_NODE_TEST_SEED={seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,12 @@ def values(environ: Mapping[str, str], toml_path: Path | None) -> dict[str, dict
         else:
             value = config.read(row, given, toml_path, open_key=str)
             found[name] = {"value": _shown(row, value), "source": given.source}
+    if config.LINKS in toml:
+        from colonies_node import upstream
+
+        colony = config.colony_name(environ, toml, toml_path)
+        for one in upstream.in_file(toml[config.LINKS], toml_path, colony):
+            found[f"{config.LINKS}.{one.name}"] = {"value": one.url, "source": "node.toml"}
     return found
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "generator": "Start workflows by the number of packed arguments.",
     "fs": "List, show and remove files, labels and snapshots.",
     "blueprint": "Say what should be, and see that executors make it so.",
+    "sync": "Link this node to upstream nodes.",
     "location": "Add, list and remove the named places of a colony.",
     "log": "Read and write logs.",
     "channel": "Read and write the channels of a process.",

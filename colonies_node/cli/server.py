@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 command = Noun("server", help="Ask a server how it is.", aliases={"stats": "statistics", "status": "info"})
 
 
+DISK = {
+    "none": "room enough",
+    "low": "nearly full: new work of a low priority is refused",
+    "critical": "nearly full: all new work is refused",
+}
+"""What a server says of the room on its disk, in words."""
+
+
 @command.verb("alive", ANYONE, "colonies-node server alive && echo up")
 @as_json
 def alive(link: Link, as_json: bool) -> None:
@@ -38,6 +46,8 @@ def info(link: Link, as_json: bool) -> None:
     for backend in found.get("backends") or []:
         tls = ", TLS" if backend.get("tls") else ""
         rows[f"Door {backend['type']}"] = f"{backend.get('host', '')}:{backend['port']}{tls}"
+    if level := found.get("diskpressure"):
+        rows["Disk"] = DISK.get(level, level)
     click.echo(card(rows, link.settings.cli_ascii))
 
 

@@ -20,6 +20,15 @@ def ahead(text: object, now: float | None = None) -> str:
     return f"{shown} ({f'in {spoken(left, 2)}' if left > 0 else 'now'})"
 
 
+def ago(text: object, now: float | None = None) -> str:
+    """A time of the wire that is over, with how long: `2026-11-24 12:00:00 (4m 10s ago)`; empty for "never"."""
+    shown = when(text)
+    if not shown:
+        return ""
+    over = round((time.time() if now is None else now) - moment(text).timestamp())
+    return f"{shown} ({f'{spoken(over, 2)} ago' if over > 0 else 'now'})"
+
+
 class Duration(click.ParamType[int]):
     """A flag in seconds that takes `10m` too; -1 stands for "none"."""
 

@@ -50,7 +50,30 @@ class MembersChanged:
     colonyname: str
 
 
-Event = ProcessChanged | AssignmentsResumed | EntryAppended | MembersChanged
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """An upstream was added, changed, paused or removed, or is to be reached now."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OffersChanged:
+    """Other executors can be given work in a colony than before, here or above."""
+
+    colonyname: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareChanged:
+    """There is news of a process that other nodes are to hear of, besides its state."""
+
+    processid: str
+
+
+Event = (
+    ProcessChanged | AssignmentsResumed | EntryAppended | MembersChanged | LinkChanged | OffersChanged | ShareChanged
+)
 
 Topic = tuple[str, str, int] | tuple[str, int]
 """What can be watched: (colony, executor type, state) of processes, or (process, state) of one."""
@@ -67,8 +90,8 @@ def topics(process: ProcessRow) -> tuple[Topic, ...]:
 class Waiter:
     """An executor in a long poll: what it is, what it has free, and how to wake it.
 
-    `cpu` (millicores) and `mem` (bytes) are None for "no limit". `offers` is what it was woken for and
-    has not looked at yet.
+    `cpu` (millicores) and `mem` (bytes) are None for "no limit". `link` is that of a lower node, which does not get
+    back what came over it. `offers` is what it was woken for and has not looked at yet.
     """
 
     colonyname: str
@@ -78,6 +101,7 @@ class Waiter:
     locationname: str
     cpu: int | None
     mem: int | None
+    link: int = 0
     wake: Callable[[], None] = lambda: None
     offers: list[str] = field(default_factory=list)
 
@@ -87,6 +111,7 @@ class Waiter:
             (process.target in ("", self.executorname) or (process.target == "*" and self._named(process)))
             and process.locationname in ("", self.locationname.lower())
             and process.parallelism <= limits.MAX_PARALLELISM
+            and not (process.origin and process.origin == self.link)
             and (self.cpu is None or process.cpu <= self.cpu)
             and (self.mem is None or process.mem <= self.mem)
         )

@@ -149,6 +149,37 @@ one go; what waits for several readers is there once."""
 IDLE_S: Final = 120
 """Seconds that a websocket may stay open without a subscription, as an idle HTTP connection may."""
 
+# -- links to other nodes ----------------------------------------------------------------------------------------------
+MAX_LETTER_ITEMS: Final = 1_000
+"""Processes in one letter: what the node that gets it takes in with one commit, in some 60 ms."""
+
+ITEMS_AT_ONCE: Final = 200
+"""Rows of the outbox that are read at a time."""
+
+MAX_LETTER: Final = 1 << 20
+"""Bytes of a letter, but for one process that is larger alone."""
+
+MAX_TOLD: Final = 12 << 20
+"""Characters of an input or output that another node is told: with the rest of the letter it must fit a request."""
+
+MAX_WINDOW: Final = 100_000
+"""Processes that may be at one upstream at once."""
+
+MAX_FREE: Final = 1_000
+"""Processes that a lower node may ask for at once, and have unfinished."""
+
+MAX_TERM: Final = 1 << 40
+"""Times that a process was handed out: more than anybody can count to, and far from where 64 bits end."""
+
+MAX_LATE: Final = 64 << 10
+"""Characters of a late result that are kept on its process: the whole of it stays where it was made."""
+
+OFFLOAD_LOOK: Final = 500
+"""Waiting processes that the rules of a link are asked about in one change: 5 ms of work."""
+
+MAX_UPSTREAMS: Final = 32
+"""Upstreams of a node, and nodes in a chain of them."""
+
 # -- the store -------------------------------------------------------------------------------------------------------
 MAX_BATCH: Final = 256
 """Callers that share one commit. More would only make the first of them wait."""
@@ -159,6 +190,16 @@ CHECKPOINT_PAGES: Final = 4_000
 CHECKPOINT_NOW_PAGES: Final = 16_000
 """Pages after which the fold happens at once, so that constant load cannot let the log outgrow a small card (64 MB).
 Only a reader still at work, in a long search or list, can hold it up."""
+
+RESERVE_PART: Final = 16
+"""The part of the disk's reserve that is written before the node looks at the disk again, and that the log may fill
+while there is little room: what is written fills it twice, in the log and in the file, until the log is folded."""
+
+CHECKPOINT_SHORT_PAGES: Final = 100
+"""Pages that the log may have at the least then: it is worth a fold."""
+
+PAGE: Final = 4_096
+"""Bytes of a page of the store."""
 
 CACHE_KIB: Final = 8 * 1024
 """SQLite's page cache per connection: two connections and the interpreter fit the memory of the smallest Pi."""

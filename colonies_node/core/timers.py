@@ -1,4 +1,4 @@
-"""The next instant at which something is due, and doing what is due: deadlines, silent executors, retention.
+"""The next instant at which something is due, and doing what is due: deadlines, silent executors, retention, room.
 
 The node sleeps until `next_due` (or until a commit brings something earlier) and then calls `fire`, which does a
 bounded amount and says when to come back. Nothing here polls: with nothing due, there is no next instant.
@@ -15,7 +15,8 @@ from colonies_node.core.broker import generators as packing
 from colonies_node.core.broker import work
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.store import crons, executors, generators, processes, remembered, retention
+from colonies_node.core.pressure import ROOMY, Pressure
+from colonies_node.core.store import crons, executors, generators, processes, reclaim, remembered, retention
 from colonies_node.core.store.transaction import Transaction
 
 BATCH = 500
@@ -29,6 +30,11 @@ CRONS = 50
 
 GENERATORS = 50
 """Generators that start a workflow in one change."""
+
+
+SHORT = 60 * SECOND
+"""Nanoseconds between two looks at a disk that is short of room, while nothing happens; as often as an alarm looks at
+the clock."""
 
 
 @dataclass(slots=True)
@@ -45,15 +51,22 @@ class Sweeps:
     ahead: int = field(default=0)
     """By how much the time that counts for messages is ahead of the clock, nanoseconds. It never is earlier than what
     is forgotten, so after a clock that was far ahead the door stays open: clients sign for the time that it tells."""
+    room: int = field(default=0)
+    """When there was nothing left to delete for want of room."""
+    walk: reclaim.Walk = field(default_factory=reclaim.Walk)
+    reclaimed: int = field(default=0)
+    """Processes that the last `fire` has deleted to make room."""
 
 
-def started(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+def started(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int], pressure: Pressure = ROOMY) -> int:
     """Before the first `fire`; the next instant, as next_due."""
     _set_ahead(tx, sweeps)
-    return next_due(tx, rules, sweeps, heard)
+    return next_due(tx, rules, sweeps, heard, pressure)
 
 
-def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+def next_due(
+    tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int], pressure: Pressure = ROOMY
+) -> int:
     """The next instant (Unix nanoseconds) at which `fire` has something to do; 0 for never."""
     instants = [
         processes.next_due(tx),
@@ -64,18 +77,20 @@ def next_due(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, 
     ]
     if rules.retention_policy:
         instants.append(_retention_due(rules, sweeps))
+    if pressure.short:
+        instants.append(sweeps.room + SHORT)
     return min((instant for instant in instants if instant), default=0)
 
 
-def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]) -> int:
+def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int], pressure: Pressure = ROOMY) -> int:
     """Do what is due at `tx.now`; the next instant, as next_due. `heard` are signs of life not stored yet."""
     if not sweeps.crons:
         planned.started(tx, rules.zone)
         sweeps.crons = True
     for cron in crons.due(tx, CRONS):
-        planned.fire(tx, cron, rules.zone)
+        planned.fire(tx, cron, rules.zone, pressure)
     for generator in generators.due(tx, GENERATORS):
-        packing.fire(tx, generator)
+        packing.fire(tx, generator, pressure)
     for process in processes.due_to_run(tx, BATCH):
         work.expire_waiting(tx, process)
     overdue = processes.due_to_finish(tx, BATCH)
@@ -94,7 +109,12 @@ def fire(tx: Transaction, rules: Rules, sweeps: Sweeps, heard: Mapping[str, int]
         gone = retention.sweep(tx, tx.now - rules.retention_policy * SECOND)
         # With more to forget it stays due: the next call goes on, after others had their turn.
         sweeps.retention = tx.now if gone < retention.BATCH else sweeps.retention
-    return next_due(tx, rules, sweeps, heard)
+    sweeps.reclaimed = 0
+    if pressure.short:
+        sweeps.reclaimed, more = reclaim.sweep(tx, sweeps.walk)
+        # With more to look at it is due at once: the next call goes on, after others had their turn.
+        sweeps.room = 0 if more else tx.now
+    return next_due(tx, rules, sweeps, heard, pressure)
 
 
 def clock_stepped(tx: Transaction, rules: Rules, sweeps: Sweeps, step: int) -> None:
@@ -111,6 +131,7 @@ def clock_stepped(tx: Transaction, rules: Rules, sweeps: Sweeps, step: int) -> N
     sweeps.messages = min(sweeps.messages, tx.now)
     sweeps.executors = min(sweeps.executors, tx.now)
     sweeps.retention = min(sweeps.retention, tx.now)
+    sweeps.room = min(sweeps.room, tx.now)
 
 
 def _set_ahead(tx: Transaction, sweeps: Sweeps) -> None:

@@ -100,7 +100,7 @@ class Assignments:
             raise service.read(lambda tx: nothing(tx, message))
         finally:
             self.room.leave(waiter)
-            self._pass_on(waiter, given)
+            self.pass_on(waiter, given)
             service.note_heard(call)
             if given is None:
                 self._end(once, turn)
@@ -164,7 +164,7 @@ class Assignments:
         """Answer every long poll: the server goes."""
         self.room.wake_all()
 
-    def _pass_on(self, waiter: Waiter, given: Given | None) -> None:
+    def pass_on(self, waiter: Waiter, given: Given | None = None) -> None:
         """Offer to others what the waiter was woken for and did not take."""
         offers, waiter.offers = waiter.offers, []
         for offer in offers:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from colonies_node.core import limits
-from colonies_node.core.broker.call import Call
 from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.broker.table import Kind, Row
 from colonies_node.core.errors import BadRequest, ColonyError, TimedOut, Unavailable
@@ -190,7 +189,7 @@ class _Connection:
 
     async def _poll(self, question: Question, row: Row, marks: Marks) -> None:
         service = self._service
-        call = Call(question.caller, service.rules, service.heard)
+        call = service.call(question.caller)
         given = await service.assignments.assign(row, question.message, call, payload.show, question.once)
         self._tell(marks, given.shown, given)
 

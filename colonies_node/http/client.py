@@ -48,7 +48,8 @@ class Client:
     `url` is `http://host:port` or `https://host:port`. `timeout` is how long to wait for an answer, in seconds;
     `tls_verify` is False to accept any certificate, or the path of a CA file. `door` is `json` or `cbor`; over `cbor`
     the server must have the key with the id `node_id`, and if that is not given, the one that it shows first
-    (`node_id` is that then, and `first_seen` says so). `clock` gives Unix seconds, `transport` is another way to the
+    (`node_id` is that then, and `first_seen` says so). With `persistent` off, a message over
+    `cbor` is sent once. `clock` gives Unix seconds, `transport` is another way to the
     server.
     """
 
@@ -61,6 +62,7 @@ class Client:
         node_id: str | None = None,
         timeout: float = 30.0,
         tls_verify: bool | str = True,
+        persistent: bool = True,
         clock: Callable[[], float] = time.time,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
@@ -70,6 +72,9 @@ class Client:
         self.node_id = node_id
         self.first_seen = False
         """Whether nobody said which server it is: the first that answered is taken for it."""
+        self.sent = self.received = 0
+        """Bytes of bodies so far."""
+        self._persistent = persistent
         self.speaker = self.signer or Signer(new_private_key(os.urandom(32)))
         """Who signs over CBOR, where everybody must: without a key, somebody whom nobody knows."""
         self._timeout = timeout
@@ -142,12 +147,23 @@ class Client:
             return False
         return response.status_code == 200
 
+    async def has_cbor(self) -> bool:
+        """Whether the server has a CBOR door. Raises LinkDown when it does not answer, WrongServer as `call`."""
+        try:
+            await self.meet(self._timeout)
+        except _NotThere:
+            return False
+        return True
+
     async def _request(self, method: str, path: str, body: bytes | None, timeout: float | None) -> httpx2.Response:
         patience: Any = httpx2.USE_CLIENT_DEFAULT
         if timeout is not None:
             patience = httpx2.Timeout(timeout, connect=min(timeout, 10.0) if self.door == "cbor" else 10.0)
+        self.sent += len(body or b"")
         try:
-            return await self._http.request(method, path, content=body, timeout=patience)
+            response = await self._http.request(method, path, content=body, timeout=patience)
+            self.received += len(response.content)
+            return response
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as fault:
             raise _Unsent(f"no answer from {self.url}: {_reason(fault)}") from fault
         except httpx2.HTTPError as fault:
@@ -181,11 +197,12 @@ class Client:
                 node = self._node or await self.meet(min(left, ATTEMPT_S))
                 if not message:
                     message, cti = self.sign(body, node, max(left, 0))
-                reply = await (send or self.post_cbor)(message, cti, node, min(left, ATTEMPT_S))
+                wait = min(left, ATTEMPT_S) if self._persistent else left
+                reply = await (send or self.post_cbor)(message, cti, node, wait)
             except LinkDown as fault:
                 lost = lost or (bool(message) and not isinstance(fault, _Unsent))
                 pause = backoff.pause()
-                if isinstance(fault, _NotThere) or trio.current_time() + pause >= deadline:
+                if not self._persistent or isinstance(fault, _NotThere) or trio.current_time() + pause >= deadline:
                     raise
                 await trio.sleep(pause)
                 continue

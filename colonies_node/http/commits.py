@@ -40,19 +40,27 @@ class _Job:
 class Commits:
     """Takes changes from tasks and commits them while `run` runs.
 
-    After a commit, and after its callers are free to go on, `tell` gets each event and `due` the earliest instant that
-    a change asked to be looked at again.
+    `before` is called before each commit. After it, and after its callers are free to go on, `tell` gets each event
+    and `due` the earliest instant that a change asked to be looked at again.
     """
 
-    def __init__(self, store: Store, tell: Callable[[Event], None], due: Callable[[int], None], meter: Meter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tell: Callable[[Event], None],
+        due: Callable[[int], None],
+        meter: Meter,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._tell = tell
         self._due = due
         self._meter = meter
+        self._before = before
         self._jobs: list[_Job] = []
         self._work = trio.Event()
         self._folding = False
-        self._fold_now_at = limits.CHECKPOINT_NOW_PAGES
+        self._fold_now_at = self._fold_pages = limits.CHECKPOINT_NOW_PAGES
 
     async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
         """Make a change together with whoever else has one now (a `bulk` one alone); returns when it is on disk.
@@ -74,6 +82,10 @@ class Commits:
             raise job.outcome.error
         value: T = job.outcome.value
         return value
+
+    def keep_log_short(self, pages: int) -> None:
+        """Fold the log at so many pages, and give its room back to the disk; 0 lets it grow as usual."""
+        self._fold_now_at = self._fold_pages = pages or limits.CHECKPOINT_NOW_PAGES
 
     async def run(self) -> None:
         """Commit what comes, and fold the log when it has grown, until cancelled."""
@@ -106,6 +118,7 @@ class Commits:
         outcomes = [Outcome(error=Internal("internal error, see the log of the server")) for _ in batch]
         began = trio.current_time()
         try:
+            self._before()
             if batch[0].bulk:
                 # Begun is finished, also when the server closes meanwhile: its caller cannot be cancelled any more.
                 with trio.CancelScope(shield=True):
@@ -127,7 +140,7 @@ class Commits:
         if self._store.log_pages >= self._fold_now_at:
             # A reader may hold the log: then let it grow by as much again before everybody waits for the next try.
             folded = self._store.fold_now()
-            self._fold_now_at = limits.CHECKPOINT_NOW_PAGES + (0 if folded else self._store.log_pages)
+            self._fold_now_at = self._fold_pages + (0 if folded else self._store.log_pages)
         elif self._store.log_pages >= limits.CHECKPOINT_PAGES and not self._folding:
             self._folding = True
             nursery.start_soon(self._fold_aside)

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from colonies_node import __version__
 from colonies_node.core.broker.server import Stock
+from colonies_node.core.pressure import Level, Sizes
 from colonies_node.http.meter import BOUNDS, Histogram, Meter
 
 GAUGES: Final = {
@@ -44,23 +45,24 @@ GAUGES: Final = {
 _ENDS: Final = (*map(str, BOUNDS), "+Inf")
 
 
-def render(meter: Meter, stock: Stock, sizes: tuple[int, int, int], crowd: tuple[int, int]) -> bytes:
-    """The page. `sizes` are those of Store.size; `crowd` is the executors that wait for work and the open websockets.
+def render(meter: Meter, stock: Stock, sizes: Sizes, crowd: tuple[int, int], level: Level) -> bytes:
+    """The page. `crowd` is the executors that wait for work and the open websockets, `level` what the disk allows.
 
     Made in a thread while the meter goes on: each number is right, though two may be of different moments.
     """
     registry = CollectorRegistry()
-    registry.register(_Families(meter, stock, sizes, crowd))
+    registry.register(_Families(meter, stock, sizes, crowd, level))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, meter: Meter, stock: Stock, sizes: tuple[int, int, int], crowd: tuple[int, int]) -> None:
+    def __init__(self, meter: Meter, stock: Stock, sizes: Sizes, crowd: tuple[int, int], level: Level) -> None:
         self._meter = meter
         self._stock = stock
         self._sizes = sizes
         self._polling, self._subscribers = crowd
+        self._level = level
 
     def describe(self) -> list[Metric]:
         """Nothing: all names come from here alone, none has to be checked against another collector's."""
@@ -68,7 +70,7 @@ class _Families(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family, but those of the operating system's process."""
-        stock, (file, log, free) = self._stock, self._sizes
+        stock, sizes = self._stock, self._sizes
         for name, field in GAUGES.items():
             text = f"Number of {' '.join(reversed(name.split('_')))}"
             yield _gauge(f"colonies_server_{name}", text, getattr(stock.statistics, field))
@@ -77,10 +79,15 @@ class _Families(Collector):
         yield _gauge("colonies_executors_polling", "Executors that wait for work in a long poll", self._polling)
         yield _gauge("colonies_subscribers", "Connections on the websocket", self._subscribers)
         store = GaugeMetricFamily("colonies_store_bytes", "Size of the store: its file and its log", labels=["part"])
-        store.add_metric(["file"], file)
-        store.add_metric(["log"], log)
+        store.add_metric(["file"], sizes.file)
+        store.add_metric(["log"], sizes.log)
         yield store
-        yield _gauge("colonies_store_free_bytes", "Free space on the disk of the store", free)
+        yield _gauge("colonies_store_free_bytes", "Free space on the disk of the store", sizes.free)
+        yield _gauge("colonies_store_spare_bytes", "Free space inside the file of the store", sizes.spare)
+        text = "What of new work is refused for want of room: 0 nothing, 1 that of a low priority, 2 all"
+        yield _gauge("colonies_disk_pressure", text, self._level)
+        text = "Processes that were deleted to make room; an upstream node has them"
+        yield CounterMetricFamily("colonies_reclaimed_processes", text, value=self._meter.reclaimed)
         yield from _requests(self._meter)
         yield from _commits(self._meter)
         yield InfoMetricFamily("colonies_build", "The program", value={"version": __version__})

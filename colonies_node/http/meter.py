@@ -61,6 +61,8 @@ class Meter:
     """Seconds of the commits that many callers share, and of those (True) that a bulk change has for itself."""
     changes: int = 0
     """Changes that were put on disk."""
+    reclaimed: int = 0
+    """Processes that were deleted to make room."""
 
     def answered(self, exchange: Exchange) -> None:
         """Count a request, once its answer is sent."""

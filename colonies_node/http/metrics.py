@@ -67,6 +67,7 @@ class Metrics:
         def look(tx: Transaction) -> bytes:
             from colonies_node.http import exposition
 
-            return exposition.render(service.meter, take_stock(tx), service.store.size(), crowd)
+            sizes = service.store.size(tx)
+            return exposition.render(service.meter, take_stock(tx), sizes, crowd, service.disk.pressure.level)
 
         return await service.scan(look)

@@ -9,7 +9,6 @@ from typing import Any
 
 import trio
 
-from colonies_node.core.broker.call import Call
 from colonies_node.core.broker.table import Row
 from colonies_node.core.errors import ColonyError
 from colonies_node.core.store.remembered import Once
@@ -31,7 +30,7 @@ async def poll(
 ) -> bool:
     """Wait for work while the client is there, and `answer` with it; False if the client is gone, and the work back in
     the queue. Raises ColonyError to refuse."""
-    call = Call(caller, service.rules, service.heard)
+    call = service.call(caller)
     gone = trio.Event()
     refusal: ColonyError | None = None
     told = False

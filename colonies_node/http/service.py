@@ -8,6 +8,7 @@ between:
     write    joins the next commit; answered when it is on disk
     bulk     a change that may take long: a commit of its own, made in a thread
     poll     assign: tries, else waits until a commit brings something that this executor may take
+    exchange a letter of a lower node: taken in, answered once there is something to tell (exchanges.py)
     listen   a subscription: is told what commits bring from now on (pubsub.py)
 
 What happened in a commit is told after it: to executors that wait (assignments.py), to whoever listens
@@ -25,14 +26,14 @@ import trio
 
 from colonies_node.core import limits, timers
 from colonies_node.core.broker import processes
-from colonies_node.core.broker.call import Call, Rules
+from colonies_node.core.broker.call import Call, Live, Rules
 from colonies_node.core.broker.once import check_expiry, recall
 from colonies_node.core.broker.table import Kind, Row
 from colonies_node.core.errors import ColonyError
 from colonies_node.core.events import AssignmentsResumed, Event, ProcessChanged
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
-from colonies_node.core.store import members, remembered
+from colonies_node.core.store import links, members, remembered
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.remembered import Once
 from colonies_node.core.store.sqlite import Store
@@ -40,6 +41,8 @@ from colonies_node.core.store.transaction import Transaction, attempt
 from colonies_node.http.alarm import Alarm
 from colonies_node.http.assignments import Assignments, nothing, take
 from colonies_node.http.commits import Commits
+from colonies_node.http.disk import Disk
+from colonies_node.http.exchanges import Exchanges
 from colonies_node.http.meter import Meter
 from colonies_node.http.subscribers import Subscribers
 
@@ -61,6 +64,10 @@ class BatchForm(NamedTuple):
     join: Callable[[list[bytes]], bytes]
 
 
+SOON = 5 * SECOND
+"""Nanoseconds until the node tries again to make room, while it is short of it and something happens."""
+
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -76,10 +83,19 @@ class Service:
         """Signs of life since the last sweep stored them: executor id → Unix nanoseconds."""
         self.closing = False
         self.meter = Meter()
+        self.links: dict[str, Live] = {}
+        """How the links to upstreams are now, by name."""
+        self.hear: Callable[[Event], None] = lambda event: None
+        """Gets every event, for the links to upstreams."""
         self.assignments = Assignments(self)
+        self.exchanges = Exchanges(self)
         self.subscribers = Subscribers(self._encoded, self._is_member)
         self._alarm = Alarm(clock, self._fire, self._clock_stepped)
-        self._commits = Commits(store, self._tell, self._alarm.set, self.meter)
+        self._commits = Commits(store, self._tell, self._alarm.set, self.meter, self._look_at_disk)
+        self.disk = Disk(lambda: self.read(store.size), self._keep_log_short)
+        self._firing = False
+        self._pages = 0
+        store.write(links.begin_timeline)
         self._sweeps = timers.Sweeps(started=clock())
         self._scans = trio.CapacityLimiter(2)
 
@@ -87,7 +103,8 @@ class Service:
         """Commit and keep time, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._commits.run)
-            self._alarm.set(self.read(lambda tx: timers.started(tx, self.rules, self._sweeps, self.heard)))
+            self.disk.look(self.rules)
+            self._alarm.set(self.read(self._started))
             nursery.start_soon(self._alarm.run)
             task_status.started()
 
@@ -95,6 +112,7 @@ class Service:
         """Answer every long poll: the server goes."""
         self.closing = True
         self.assignments.close()
+        self.exchanges.close()
         self.subscribers.cut_all()
 
     async def answer(self, row: Row, message: Any, caller: str, show: Show, once: Once | None = None) -> bytes:
@@ -103,7 +121,9 @@ class Service:
         With `once`, a change is remembered with its reply, and the same message again gets that. Raises ColonyError
         to refuse; nothing was changed then.
         """
-        call = Call(caller, self.rules, self.heard)
+        call = self.call(caller)
+        if row.kind is Kind.EXCHANGE:
+            return show(row, await self.exchanges.exchange(row, message, call))
 
         def decide(tx: Transaction) -> bytes:
             return show(row, row.run(tx, message, call))
@@ -118,6 +138,10 @@ class Service:
             return self.read(decide)
         finally:
             self.note_heard(call)
+
+    def call(self, caller: str) -> Call:
+        """The circumstances of a request that comes now."""
+        return Call(caller, self.rules, self.heard, self.links, self.disk.pressure)
 
     async def answer_batch(
         self, batch: Sequence[Asked], caller: str, form: BatchForm, once: Once | None = None
@@ -146,7 +170,7 @@ class Service:
         if isinstance(asked, ColonyError):
             return form.refuse(asked)
         row, message = asked
-        call = Call(caller, self.rules, self.heard)
+        call = self.call(caller)
         calls.append(call)
 
         def decide(tx: Transaction) -> bytes:
@@ -166,7 +190,7 @@ class Service:
 
     def look(self, row: Row, message: Any, caller: str) -> Any:
         """What a SUBSCRIBE finds at once. Raises ColonyError to refuse."""
-        call = Call(caller, self.rules, self.heard)
+        call = self.call(caller)
         try:
             return self.read(lambda tx: row.run(tx, message, call))
         finally:
@@ -211,6 +235,8 @@ class Service:
             self.assignments.offer(event.process)
         elif isinstance(event, AssignmentsResumed):
             self.assignments.room.wake_all(event.colonyname)
+        self.exchanges.tell(event)
+        self.hear(event)
         try:
             self.subscribers.tell(event)
         except Exception:
@@ -232,10 +258,18 @@ class Service:
 
         def fire(tx: Transaction) -> int:
             self.assignments.take_back_owed(tx)
-            return timers.fire(tx, self.rules, self._sweeps, self.heard)
+            return timers.fire(tx, self.rules, self._sweeps, self.heard, self.disk.pressure)
 
-        instant = await self.write(fire)
+        self._firing = True
+        try:
+            instant = await self.write(fire)
+        finally:
+            self._firing = False
         self.assignments.paid(owed)
+        if self._sweeps.reclaimed:
+            self.meter.reclaimed += self._sweeps.reclaimed
+            # No more goes than has to.
+            self.disk.look(self.rules, now=True)
         # What the sweep has stored need not be kept here too.
         self.heard = {key: at for key, at in self.heard.items() if at > self._sweeps.executors}
         return instant
@@ -247,7 +281,30 @@ class Service:
         self.heard = {key: min(at, now) for key, at in self.heard.items()}
         change = functools.partial(timers.clock_stepped, rules=self.rules, sweeps=self._sweeps, step=step)
         await self.write(change)
-        return self.read(lambda tx: timers.next_due(tx, self.rules, self._sweeps, self.heard))
+        return self.read(self._next_due)
+
+    def _started(self, tx: Transaction) -> int:
+        return timers.started(tx, self.rules, self._sweeps, self.heard, self.disk.pressure)
+
+    def _next_due(self, tx: Transaction) -> int:
+        return timers.next_due(tx, self.rules, self._sweeps, self.heard, self.disk.pressure)
+
+    def _look_at_disk(self) -> None:
+        """A commit is about to be made. What happens may be what an upstream has confirmed: then there is room to
+        make."""
+        grown = abs(self.store.log_pages - self._pages) >= self._part()
+        if not self.disk.look(self.rules, now=grown, fold=self.store.fold_now):
+            return
+        self._pages = self.store.log_pages
+        if self.disk.pressure.short and not self._firing:
+            self._alarm.set(self._sweeps.room + SOON)
+
+    def _keep_log_short(self, short: bool) -> None:
+        self._commits.keep_log_short(max(self._part(), limits.CHECKPOINT_SHORT_PAGES) if short else 0)
+
+    def _part(self) -> int:
+        """Pages of the part of the reserve after which it is time to look at it."""
+        return self.rules.disk_reserve // limits.RESERVE_PART // limits.PAGE
 
 
 def _is_slow(row: Row, message: Any) -> bool:

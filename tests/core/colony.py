@@ -15,6 +15,7 @@ from colonies_node.core.events import Event, Waiter
 from colonies_node.core.model.quantities import memory_bytes, millicores
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import decode, encode
+from colonies_node.core.pressure import Pressure
 from colonies_node.core.store import members
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.sqlite import Store
@@ -46,6 +47,7 @@ class Colony:
         self.store = Store(folder, lambda: self.now, **store)
         self.sweeps = timers.Sweeps(started=self.now)
         self.heard: dict[str, int] = {}
+        self.pressure = Pressure()
         self.commit(lambda tx: members.set_server_id(tx, SERVER))
         self.call(SERVER, "addcolonymsg", colony={"colonyid": OWNER, "name": NAME})
         self.call(OWNER, "addusermsg", user={"colonyname": NAME, "userid": USER, "name": "eva"})
@@ -68,7 +70,7 @@ class Colony:
             row.check(record)
 
         def decide(tx: Transaction) -> Any:
-            call = Call(caller, self.rules, self.heard)
+            call = Call(caller, self.rules, self.heard, pressure=self.pressure)
             reply = row.run(tx, record, call)
             return None if reply is DONE else msgspec.json.decode(encode(reply))
 
@@ -119,12 +121,12 @@ class Colony:
 
     def fire(self) -> int:
         """Do what is due now; the next instant."""
-        self.alarm = self.commit(lambda tx: timers.fire(tx, self.rules, self.sweeps, self.heard))
+        self.alarm = self.commit(lambda tx: timers.fire(tx, self.rules, self.sweeps, self.heard, self.pressure))
         return self.alarm
 
     def next_due(self) -> int:
         """When something is due, by the store."""
-        return self.store.read(lambda tx: timers.next_due(tx, self.rules, self.sweeps, self.heard))
+        return self.store.read(lambda tx: timers.next_due(tx, self.rules, self.sweeps, self.heard, self.pressure))
 
     def process(self, processid: str) -> Any:
         """A process as its colony's members see it."""

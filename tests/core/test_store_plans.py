@@ -20,14 +20,14 @@ from colonies_node.core import timers
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.broker.server import take_stock
 from colonies_node.core.events import Waiter
-from colonies_node.core.store import processes, retention
+from colonies_node.core.store import links, processes, reclaim, retention
 from colonies_node.core.store.processes import FIELDS
 from colonies_node.core.store.sqlite import Store
 from tests.core.colony import NAME, OWNER, SERVER, USER, Colony, executor_id
 
 ANN = executor_id("ann")
 _marks = itertools.count()
-BIG = ("processes", "logs", "attributes")
+BIG = ("processes", "logs", "attributes", "shares")
 """Tables that may hold millions of rows."""
 
 
@@ -77,7 +77,7 @@ def scans(colony: Colony, statement: str) -> list[str]:
     names = re.findall(r"[:@$](\w+)", statement)
     values: Any = dict.fromkeys(names, 1) if names else tuple([1] * statement.count("?"))
     plan = colony.store._reader.execute(f"explain query plan {statement}", values).fetchall()
-    aliases = "|".join((*BIG, "p"))
+    aliases = "|".join((*BIG, "p", "g"))
     return [row[3] for row in plan if re.match(rf"SCAN ({aliases})\b", row[3])]
 
 
@@ -129,11 +129,30 @@ def every_message(colony: Colony) -> Iterator[tuple[str, Callable[[], Any]]]:
         lambda: colony.store.read(lambda tx: timers._release_silent(tx, colony.rules, colony.sweeps, {})),
     )
     yield "retention", lambda: colony.commit(lambda tx: retention.sweep(tx, 1))
+    reclaimable(colony)
+    yield "making room", lambda: colony.commit(lambda tx: reclaim.sweep(tx, reclaim.Walk()))
     assigned()
     yield "change of id", lambda: call(ANN, "changeexecutoridmsg", **of, executorid=ANN)
     yield "removal of an executor", lambda: call(OWNER, "removeexecutormsg", **of, executorname="ann")
     yield "removal of all", lambda: call(OWNER, "removeallprocessesmsg", **of, state=2)
     yield "removal of the colony", lambda: call(SERVER, "removecolonymsg", **of)
+
+
+def reclaimable(colony: Colony) -> None:
+    """A process and a workflow that have ended, and that an upstream which keeps records has confirmed."""
+
+    def upstream(tx: Any) -> None:
+        if links.upstream(tx, "up") is None:
+            links.begin_timeline(tx)
+            links.change(tx, links.add(tx, links.UP, NAME, "up"), record=1, confirmed=9)
+
+    colony.commit(upstream)
+    colony.submit(priority=9)
+    assert colony.assign(ANN)
+    workflow(colony)
+    for (processid,) in colony.rows("select processid from processes where state = 1"):
+        colony.call(ANN, "closesuccessfulmsg", processid=processid, out=[1])
+    colony.commit(lambda tx: tx.run("update shares set dirty = 0, batch = 1, known = 1"))
 
 
 def test_no_message_reads_a_large_table_from_end_to_end(tmp_path: Path) -> None:
@@ -347,6 +366,15 @@ def acts(colony: Colony) -> dict[str, Callable[[], Any]]:
         colony.submit(conditions={"executortype": "gpu"}, env={"A": "b"})
         colony.call(OWNER, "removeallprocessesmsg", **of, state=0)
 
+    def making_room() -> None:
+        reclaimable(colony)
+        assert colony.commit(lambda tx: reclaim.sweep(tx, reclaim.Walk())) == (3, False)
+        assert not colony.rows("select * from shares where role = 'told' and processid not like 'p%'")
+        links_go()
+
+    def links_go() -> None:
+        colony.commit(lambda tx: tx.run("delete from links"))
+
     return {
         "a workflow": lambda: call("removeprocessgraphmsg", processgraphid=workflow(colony)),
         "a drawing": lambda: call("getprocessgraphsmsg", **of, state=2, count=10),
@@ -357,6 +385,7 @@ def acts(colony: Colony) -> dict[str, Callable[[], Any]]:
         "clearing the queue": clearing,
         "what is due": colony.next_due,
         "retention": lambda: colony.commit(lambda tx: retention.sweep(tx, colony.now + 10**18)),
+        "making room": making_room,
     }
 
 

@@ -102,6 +102,13 @@ PHRASES = {
     "getblueprinthistorymsg": "get blueprint history",
     "updateblueprintstatusmsg": "update blueprint status",
     "reconcileblueprintmsg": "reconcile blueprint",
+    "syncmsg": "sync",
+    "addupstreammsg": "add upstream",
+    "getupstreamsmsg": "get upstreams",
+    "pauseupstreammsg": "pause upstream",
+    "resumeupstreammsg": "resume upstream",
+    "syncupstreammsg": "sync upstream",
+    "removeupstreammsg": "remove upstream",
 }
 """What a type says that it failed to do, its own slips included. `getserverinfomsg` does not look at its payload."""
 

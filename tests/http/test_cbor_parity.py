@@ -35,7 +35,7 @@ async def towns(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[list[Tow
         yield found
 
 
-async def ask(node: Node, door: Any, party: Party | None, msgtype: str, **fields: Any) -> Any:
+async def ask(node: Node, door: Any, party: Party | None, msgtype: str, /, **fields: Any) -> Any:
     """The answer, or (status, message) of a refusal."""
     async with client(node, party, door) as caller:
         try:
@@ -53,7 +53,7 @@ def shape(node: Node) -> dict[str, Any]:
             for row in rows
         )
         for name, rows in tables.items()
-        if name not in ("remembered", "forgotten")
+        if name not in ("remembered", "forgotten", "timelines")
     }
 
 

@@ -42,7 +42,8 @@ async def test_a_server_without_colonies_says_null(node: Node) -> None:
 
 
 async def furnish(node: Node, colony: Lab) -> None:
-    """A workflow, a cron, a generator with an argument, a file, a snapshot, and a blueprint of a kind of its own."""
+    """A workflow, a cron, a generator with an argument, a file, a snapshot, a blueprint of a kind of its own, and an
+    upstream that is to hear of a process."""
     of = {"colonyname": colony.name}
     first = {"nodename": "a", "funcname": "f", "conditions": {"executortype": "worker"}}
     second = {"nodename": "b", "funcname": "f", "conditions": {"executortype": "worker", "dependencies": ["a"]}}
@@ -59,6 +60,9 @@ async def furnish(node: Node, colony: Lab) -> None:
     definition = {"metadata": of | {"name": "lamps"}, "spec": kind}
     await node.call(colony.owner, "addblueprintdefinitionmsg", blueprintdefinition=definition)
     await node.call(user, "addblueprintmsg", blueprint={"kind": "Lamp", "metadata": of | {"name": "one"}})
+    upstream = of | {"name": f"base of {colony.name}", "url": "http://base.test", "record": True}
+    await node.call(SERVER, "addupstreammsg", upstream=upstream)
+    await node.call(user, "cancelprocessmsg", processid=(await colony.submit())["processid"])
 
 
 async def test_a_removed_colony_takes_all_that_is_its_own(node: Node, lab: Lab) -> None:
@@ -78,7 +82,7 @@ async def test_a_removed_colony_takes_all_that_is_its_own(node: Node, lab: Lab) 
     await node.call(SERVER, "removecolonymsg", colonyname="lab")
     left = node.tables()
     for table, rows in whole.items():
-        if table not in ("server", "remembered", "forgotten"):
+        if table not in ("server", "remembered", "forgotten", "timelines"):
             assert len(rows) >= 2, table
             assert len(left[table]) == len(rows) // 2, table
     assert "lab" not in {value for rows in left.values() for row in rows for value in row}

@@ -19,7 +19,7 @@ from colonies_node.core.store.sqlite import Store
 from tests.http.test_messages_refused import ANN, EVERYBODY, RIGHTS, Town
 from tests.lab import Lab
 
-FEW = {"server", "colonies"}
+FEW = {"server", "colonies", "links"}
 """Tables that stay short."""
 
 ALL = {

@@ -125,6 +125,13 @@ RIGHTS = {
     "getblueprinthistorymsg": MEMBER_OR_OWNER,
     "updateblueprintstatusmsg": MEMBER,
     "reconcileblueprintmsg": MEMBER,
+    "syncmsg": MEMBER,
+    "addupstreammsg": SERVER_OWNER,
+    "getupstreamsmsg": SERVER_OWNER,
+    "pauseupstreammsg": SERVER_OWNER,
+    "resumeupstreammsg": SERVER_OWNER,
+    "syncupstreammsg": SERVER_OWNER,
+    "removeupstreammsg": SERVER_OWNER,
 }
 """Message type → who may send it, and what all others are told."""
 
@@ -283,6 +290,12 @@ class Town:
             "addlocationmsg": {"location": {"colonyname": "lab", "name": "new", "locationid": "2"}},
             "getlocationmsg": lab | {"name": "here"},
             "removelocationmsg": lab | {"name": "here"},
+            "syncmsg": lab | {"node": "8" * 64, "timeline": "t", "letter": 1},
+            "addupstreammsg": {"upstream": {"name": "edge", "url": "http://edge.test", "colonyname": "lab"}},
+            "pauseupstreammsg": {"name": "edge"},
+            "resumeupstreammsg": {"name": "edge"},
+            "syncupstreammsg": {"name": "edge"},
+            "removeupstreammsg": {"name": "edge"},
         }
         for row in ROWS:
             self.requests.setdefault(row.msgtype, lab)

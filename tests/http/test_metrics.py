@@ -17,6 +17,8 @@ from trio.testing import MockClock
 from colonies_node.core import limits
 from colonies_node.core.broker.table import TABLE
 from colonies_node.core.errors import StoreError
+from colonies_node.core.pressure import Sizes
+from colonies_node.core.store.transaction import Transaction
 from colonies_node.http.exposition import GAUGES
 from colonies_node.http.json_door import JsonDoor
 from colonies_node.http.metrics import Metrics
@@ -267,9 +269,9 @@ async def test_the_node_answers_while_somebody_looks(monitor: Monitor) -> None:
     answered = threading.Event()
     size = service.store.size
 
-    def slow() -> tuple[int, int, int]:
+    def slow(tx: Transaction) -> Sizes:
         assert answered.wait(PATIENCE_S)
-        return size()
+        return size(tx)
 
     service.store.size = slow  # type: ignore[method-assign]
     exchange = Exchange(b"", "GET", "/metrics")

@@ -16,6 +16,7 @@ import pytest
 from trio.testing import MockClock
 
 from colonies_node.core.broker.table import TABLE
+from tests.interop.test_reference_types import OURS
 from tests.node import FAILED, OWNER, RUNNING, SERVER, STRANGER, SUCCESS, Node, Party, settle
 
 RECORDINGS = {
@@ -38,6 +39,7 @@ NOT_RECORDED = {
     "subscribeprocessmsg": "as above",
     "updateexecutormsg": "neither recorded client sends it",
     "versionmsg": "neither recorded client sends it",
+    **dict.fromkeys(OURS.split(), "the reference has nothing like it"),
 }
 """Types of the core without a recording; the tests of the wire (tests/http) cover them."""
 
@@ -429,6 +431,7 @@ SCENES: dict[str, list[tuple[str, Step]]] = {
 }
 
 VARIES = {
+    "timeline",
     "prioritytime",
     "sequencenr",
     "timestamp",

@@ -1,4 +1,4 @@
-"""docs/messages.md says what the table of message types says, and its example works."""
+"""The made pages say what the program's tables say, and the example of docs/messages.md works."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from colonies_node.core.broker.table import ROWS, TABLE
 from colonies_node.core.identity import id_of
+from colonies_node.upstream import OPTIONS
 from tests.cli.shell import program, until_ready
 from tests.http.test_messages_refused import RIGHTS
 
@@ -29,6 +30,14 @@ def section(title: str) -> str:
 def test_the_page_is_up_to_date() -> None:
     """Else: python3 packaging/dev.py manual."""
     assert manual.renewed(PAGE) == PAGE
+
+
+def test_the_options_of_a_link_are_those_of_their_table() -> None:
+    """Else: python3 packaging/dev.py manual."""
+    page = manual.SYNC_PAGE.read_text()
+    assert manual.renewed_options(page) == page
+    made = page.partition(manual.OPTIONS_START)[2].partition(manual.OPTIONS_END)[0]
+    assert re.findall(r"^\| `(\w+)` \| `--", made, re.M) == list(OPTIONS)
 
 
 def test_the_numbers_of_the_cbor_door_are_up_to_date_and_none_has_moved() -> None:

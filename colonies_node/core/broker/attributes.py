@@ -6,6 +6,7 @@ from colonies_node.core import limits
 from colonies_node.core.broker.access import require_member
 from colonies_node.core.broker.call import Call
 from colonies_node.core.errors import BadRequest, Denied, NotFound
+from colonies_node.core.events import ShareChanged
 from colonies_node.core.identity import attribute_id
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.process import Attribute
@@ -51,6 +52,8 @@ def add(tx: Transaction, message: m.AddAttribute, call: Call) -> Attribute:
         raise BadRequest(f"A process must have at most {limits.MAX_ATTRIBUTES} attributes")
     attributes.add(tx, attribute)
     processes.mark_attributes(tx, process.processid)
+    if process.shared:
+        tx.emit(ShareChanged(process.processid))
     return attribute
 
 

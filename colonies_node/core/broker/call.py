@@ -10,6 +10,7 @@ from typing import NamedTuple
 from colonies_node.core.errors import Internal
 from colonies_node.core.model.blueprint import Blueprint
 from colonies_node.core.model.members import User
+from colonies_node.core.pressure import Pressure
 from colonies_node.core.store.crons import CronRow
 from colonies_node.core.store.executors import ExecutorRow
 from colonies_node.core.store.generators import GeneratorRow
@@ -32,6 +33,12 @@ class Rules:
     tls: bool = False
     zone: str = "UTC"
     """Whose time cron expressions mean that name no zone."""
+    nodeid: str = ""
+    """Who this node is to others."""
+    disk_reserve: int = 0
+    """Bytes of the store's disk that stay free; 0 fills it to the last."""
+    disk_priority: int = 1
+    """While the reserve is touched, new work of a lower priority is refused."""
 
 
 class Initiator(NamedTuple):
@@ -42,6 +49,18 @@ class Initiator(NamedTuple):
 
 
 @dataclass(slots=True)
+class Live:
+    """How the link to an upstream is now. Instants are Unix nanoseconds; bytes are counted since the start."""
+
+    connected: bool = False
+    since: int = 0
+    why: str = "not tried yet"
+    exchanged: int = 0
+    sent: int = 0
+    received: int = 0
+
+
+@dataclass(slots=True)
 class Call:
     """One request on its way: the caller's id, the rules, and what the access check found out."""
 
@@ -49,6 +68,10 @@ class Call:
     rules: Rules
     heard: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Signs of life newer than the stored ones: executor id → Unix nanoseconds."""
+    links: Mapping[str, Live] = field(default_factory=lambda: MappingProxyType({}))
+    """How the links to upstreams are now, by name."""
+    pressure: Pressure = field(default_factory=Pressure)
+    """How much room the disk has."""
     signed_by: ExecutorRow | None = None
     """The executor whose key signed, when a member check looked, whether it may do this or not."""
     executor: ExecutorRow | None = None

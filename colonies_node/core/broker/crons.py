@@ -15,10 +15,11 @@ from colonies_node.core import limits, schedule
 from colonies_node.core.broker import flow, workflows
 from colonies_node.core.broker.call import DONE, Call, Done, Initiator
 from colonies_node.core.broker.members import check_name
-from colonies_node.core.errors import BadRequest, Rejected
+from colonies_node.core.errors import BadRequest, Rejected, Unavailable
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.cron import Cron
 from colonies_node.core.model.times import SECOND, format_time, parse_time
+from colonies_node.core.pressure import Pressure
 from colonies_node.core.store import crons, graphs
 from colonies_node.core.store.crons import CronRow
 from colonies_node.core.store.transaction import Transaction
@@ -30,6 +31,9 @@ CHECKERPERIOD = 1000
 
 CLOCK_KNOWN = 1_577_836_800 * SECOND
 """The start of 2020: a clock that shows less was never set."""
+
+RETRY = 60 * SECOND
+"""Nanoseconds until a cron is tried again for which there was no room."""
 
 
 def check_cron(message: m.AddCron) -> None:
@@ -104,7 +108,7 @@ def get_some(tx: Transaction, message: m.GetCrons, call: Call) -> list[Cron]:
 def run(tx: Transaction, message: m.OfCron, call: Call) -> Cron:
     """Start the cron's workflow now; the answer is the cron as it was before. Nothing starts while it waits."""
     if not _waits(tx, call.cron):
-        _start(tx, call.cron, call.rules.zone)
+        _start(tx, call.cron, call.rules.zone, call.pressure)
     return _show(call.cron)
 
 
@@ -114,14 +118,16 @@ def remove(tx: Transaction, message: m.OfCron, call: Call) -> Done:
     return DONE
 
 
-def fire(tx: Transaction, cron: CronRow, zone: str) -> None:
-    """The cron's instant has come."""
+def fire(tx: Transaction, cron: CronRow, zone: str, pressure: Pressure) -> None:
+    """The cron's instant has come. Where there is no room for its workflow, it comes again."""
     if _waits(tx, cron):
         crons.hold(tx, cron.cronid)
         return
     try:
         with tx.whole():
-            _start(tx, cron, zone)
+            _start(tx, cron, zone, pressure)
+    except Unavailable:
+        crons.set_nextrun(tx, cron.cronid, tx.now + RETRY)
     except Rejected as refusal:
         log.warning("cron %s of colony %s could not start: %s", cron.name, cron.colonyname, refusal.message)
         crons.ran(tx, cron.cronid, _next(tx, cron, zone), cron.lastrun, cron.prevprocessgraphid)
@@ -135,8 +141,9 @@ def _waits(tx: Transaction, cron: CronRow) -> bool:
     return graph is not None and graph.state not in flow.ENDED
 
 
-def _start(tx: Transaction, cron: CronRow, zone: str) -> None:
+def _start(tx: Transaction, cron: CronRow, zone: str, pressure: Pressure) -> None:
     spec = workflows.read_spec(cron.workflowspec, cron.colonyname)
+    pressure.admit(workflows.priority_of(spec))
     previous = graphs.leaf_outputs(tx, cron.prevprocessgraphid) if cron.prevprocessgraphid else "[]"
     graph = workflows.start(tx, spec, Initiator(cron.initiatorid, cron.initiatorname), input=previous)
     nextrun = _next(tx, cron, zone)

@@ -9,7 +9,7 @@ from colonies_node.core.broker.access import require_member
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.broker.members import check_name
 from colonies_node.core.errors import BadRequest, Denied, NotFound
-from colonies_node.core.events import MembersChanged
+from colonies_node.core.events import MembersChanged, OffersChanged
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.executor import Executor, Function
 from colonies_node.core.model.times import SECOND, parse_time
@@ -86,6 +86,7 @@ def get(tx: Transaction, message: m.Message, call: Call) -> Executor:
 def approve(tx: Transaction, message: m.OfExecutor, call: Call) -> Done:
     """Trust the executor with work."""
     executors.set_state(tx, call.named, EXECUTOR_MOVES["approve"])
+    tx.emit(OffersChanged(call.named.colonyname))
     return DONE
 
 
@@ -93,6 +94,7 @@ def reject(tx: Transaction, message: m.OfExecutor, call: Call) -> Done:
     """Refuse the executor."""
     executors.set_state(tx, call.named, EXECUTOR_MOVES["reject"])
     tx.emit(MembersChanged(call.named.colonyname))
+    tx.emit(OffersChanged(call.named.colonyname))
     return DONE
 
 
@@ -108,6 +110,7 @@ def unregister(tx: Transaction, executor: ExecutorRow) -> None:
     executors.remove_functions_of(tx, executor.colonyname, executor.executorname)
     work.give_back_all(tx, executor)
     tx.emit(MembersChanged(executor.colonyname))
+    tx.emit(OffersChanged(executor.colonyname))
 
 
 def report_allocation(tx: Transaction, message: m.ReportAllocation, call: Call) -> Done:
@@ -121,6 +124,7 @@ def update(tx: Transaction, message: m.UpdateExecutor, call: Call) -> Done:
     """An executor says what it has."""
     executor = _self(tx, message, call, "Only an executor can update its own capabilities")
     executors.set_capabilities(tx, executor, message.capabilities)
+    tx.emit(OffersChanged(executor.colonyname))
     return DONE
 
 

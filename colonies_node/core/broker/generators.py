@@ -14,10 +14,11 @@ from colonies_node.core import limits
 from colonies_node.core.broker import workflows
 from colonies_node.core.broker.call import DONE, Call, Done, Initiator
 from colonies_node.core.broker.members import check_name
-from colonies_node.core.errors import BadRequest, Rejected
+from colonies_node.core.errors import BadRequest, Rejected, Unavailable
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.cron import Generator
 from colonies_node.core.model.times import SECOND, format_time
+from colonies_node.core.pressure import Level, Pressure
 from colonies_node.core.store import generators
 from colonies_node.core.store.generators import GeneratorRow
 from colonies_node.core.store.transaction import Transaction
@@ -89,8 +90,10 @@ def get_some(tx: Transaction, message: m.GetGenerators, call: Call) -> list[Gene
 
 
 def pack(tx: Transaction, message: m.PackGenerator, call: Call) -> Done:
-    """Keep an argument; with the last one that is needed, a workflow starts."""
+    """Keep an argument; with the last one that is needed, a workflow starts. Unavailable without room for that."""
     row = call.generator
+    if call.pressure.level is not Level.NONE:
+        call.pressure.admit(workflows.priority_of(workflows.read_spec(row.workflowspec, row.colonyname)))
     if row.queuesize >= limits.MAX_PACKED:
         raise BadRequest(f"Failed to increment generator, {limits.MAX_PACKED} arguments wait in it already")
     generators.add_arg(tx, row.generatorid, message.arg)
@@ -105,18 +108,21 @@ def remove(tx: Transaction, message: m.OfGenerator, call: Call) -> Done:
     return DONE
 
 
-def fire(tx: Transaction, row: GeneratorRow) -> None:
-    """Start one workflow with the arguments that are due."""
+def fire(tx: Transaction, row: GeneratorRow, pressure: Pressure) -> None:
+    """Start one workflow with the arguments that are due. Where there is no room for it, they wait."""
     count = min(row.pile, row.queuesize)
     try:
         with tx.whole():
             args = generators.take_args(tx, row.generatorid, count)
             spec = workflows.read_spec(row.workflowspec, row.colonyname)
+            pressure.admit(workflows.priority_of(spec))
             for node in spec.functionspecs or ():
                 if not node.conditions.dependencies:
                     node.args, node.kwargs = list(args), {}
             workflows.start(tx, spec, Initiator(row.initiatorid, row.initiatorname))
             _wait(tx, msgspec.structs.replace(row, queuesize=row.queuesize - count, lastrun=tx.now))
+    except Unavailable:
+        generators.update(tx, msgspec.structs.replace(row, due=tx.now + RETRY))
     except Rejected as refusal:
         log.warning("generator %s of colony %s could not start: %s", row.name, row.colonyname, refusal.message)
         generators.update(tx, msgspec.structs.replace(row, due=tx.now + RETRY))

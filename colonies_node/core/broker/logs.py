@@ -6,6 +6,7 @@ from colonies_node.core import limits
 from colonies_node.core.broker.access import require_member
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Denied, Internal
+from colonies_node.core.events import ShareChanged
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.process import Log
 from colonies_node.core.model.times import DAY
@@ -28,6 +29,8 @@ def add(tx: Transaction, message: m.AddLog, call: Call) -> Done:
     if process.assignedexecutorid != call.caller or call.executor is None:
         raise Denied("Failed to add log, not allowed to add log, only the assigned Executor may att logs")
     logs.add(tx, process.colonyname, process.processid, call.executor.executorname, message.message)
+    if process.shared:
+        tx.emit(ShareChanged(process.processid))
     return DONE
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from colonies_node.core import limits
 from colonies_node.core.broker.call import DONE, Call, Done
 from colonies_node.core.errors import BadRequest, Internal, NotFound
-from colonies_node.core.events import MembersChanged
+from colonies_node.core.events import LinkChanged, MembersChanged
 from colonies_node.core.identity import is_id
 from colonies_node.core.model import messages as m
 from colonies_node.core.model.members import Colony, Location, User
-from colonies_node.core.store import executors, members
+from colonies_node.core.store import executors, links, members
 from colonies_node.core.store.transaction import Transaction
 
 
@@ -40,6 +40,9 @@ def remove_colony(tx: Transaction, message: m.OfColony, call: Call) -> Done:
     """Remove a colony and all that it owns."""
     if members.colony_id(tx, message.colonyname) is None:
         raise BadRequest(f"Colony with name <{message.colonyname}> not found")
+    for link in links.all_of(tx, links.UP):
+        if link.colonyname == message.colonyname:
+            tx.emit(LinkChanged(link.name))
     members.remove_colony(tx, message.colonyname)
     tx.emit(MembersChanged(message.colonyname))
     return DONE

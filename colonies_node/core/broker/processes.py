@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from colonies_node.core import limits
 from colonies_node.core.broker import channels
 from colonies_node.core.broker.call import DONE, Call, Done, Initiator
+from colonies_node.core.broker.sync import names
 from colonies_node.core.errors import BadRequest
 from colonies_node.core.events import ProcessChanged
 from colonies_node.core.identity import attribute_id
@@ -24,6 +27,16 @@ from colonies_node.core.store.transaction import Transaction
 _NO_ENV = '"env":{}'
 
 
+class Came(NamedTuple):
+    """Where a process comes from that was submitted elsewhere; `submissiontime` is Unix nanoseconds of our clock,
+    `path` says which node it was submitted on, empty for this one."""
+
+    link: int
+    processid: str
+    submissiontime: int
+    path: str = ""
+
+
 def check_spec(message: m.SubmitFunctionSpec) -> None:
     """The request must carry a function spec."""
     if message.spec is None:
@@ -31,8 +44,9 @@ def check_spec(message: m.SubmitFunctionSpec) -> None:
 
 
 def submit(tx: Transaction, message: m.SubmitFunctionSpec, call: Call) -> Process:
-    """Accept a function spec: from now on it is a process that waits for an executor."""
+    """Accept a function spec: from now on it is a process that waits for an executor. Unavailable for want of room."""
     assert message.spec is not None, "checked before access"
+    call.pressure.admit(message.spec.priority)
     return show(tx, launch(tx, message.spec, call.initiator()))
 
 
@@ -52,11 +66,40 @@ def enqueue(
     processgraphid: str = "",
     waitforparents: int = 0,
     input: str = "[]",
+    came: Came | None = None,
 ) -> ProcessRow:
     """Store a waiting process made from the spec. BadRequest for amounts and bounds that make no sense.
 
-    The last three are for members of a workflow: how many parents it waits for, and what a root is given (JSON).
+    The next three are for members of a workflow: how many parents it waits for, and what a root is given (JSON).
+    `came` is for a process that another node knows already.
     """
+    row = compose(
+        tx,
+        spec,
+        initiator,
+        processgraphid=processgraphid,
+        waitforparents=waitforparents,
+        input=input,
+        came=came,
+    )
+    row = processes.insert(tx, row)
+    if spec.channels:
+        channels.declare(tx, row, spec.channels)
+    keep_env(tx, row, spec.env or {})
+    return row
+
+
+def compose(
+    tx: Transaction,
+    spec: FunctionSpec,
+    initiator: Initiator,
+    *,
+    processgraphid: str = "",
+    waitforparents: int = 0,
+    input: str = "[]",
+    came: Came | None = None,
+) -> ProcessRow:
+    """The waiting process that a spec makes, not stored yet. Raises as `enqueue`."""
     low, high = limits.PRIORITY_RANGE
     if not low <= spec.priority <= high:
         raise BadRequest(f"Failed to submit function spec, priority outside range [{low}, {high}]")
@@ -65,14 +108,14 @@ def enqueue(
             raise BadRequest(f"Failed to submit process spec, {name} must be -1 (unlimited) or more, got {seconds}")
     conditions = spec.conditions or Conditions()
     cpu, mem = millicores(conditions.cpu), memory_bytes(conditions.mem)
-    env = spec.env or {}
     _check_bounds(spec, conditions)
+    has_env = bool(spec.env)
     spec = _normal_form(spec, cpu, mem)
     names = spec.conditions.executornames
-    stamp = tx.stamp()
-    row = ProcessRow(
+    stamp = tx.stamp() if came is None else min(came.submissiontime, tx.now)
+    return ProcessRow(
         seq=0,
-        processid=tx.new_id(),
+        processid=tx.new_id() if came is None else came.processid,
         colonyname=conditions.colonyname,
         initiatorid=initiator.initiatorid,
         initiatorname=initiator.initiatorname,
@@ -101,15 +144,21 @@ def enqueue(
         retries=0,
         waitforparents=waitforparents,
         processgraphid=processgraphid,
-        hasattributes=int(bool(env)),
+        hasattributes=int(has_env),
+        away=0,
+        origin=0 if came is None else came.link,
+        shared=int(came is not None),
+        camefrom="" if came is None else came.path,
+        runsat="",
         spec=encode(spec).decode(),
         input=input,
         out="[]",
         errors="[]",
     )
-    row = processes.insert(tx, row)
-    if spec.channels:
-        channels.declare(tx, row, spec.channels)
+
+
+def keep_env(tx: Transaction, row: ProcessRow, env: dict[str, str]) -> None:
+    """Store the environment that a process was submitted with."""
     for key, value in env.items():
         attributes.add(
             tx,
@@ -117,13 +166,12 @@ def enqueue(
                 attributeid=attribute_id(row.processid, key, ENV),
                 targetid=row.processid,
                 targetcolonyname=row.colonyname,
-                targetprocessgraphid=processgraphid,
+                targetprocessgraphid=row.processgraphid,
                 attributetype=ENV,
                 key=key,
                 value=value,
             ),
         )
-    return row
 
 
 def _check_bounds(spec: FunctionSpec, conditions: Conditions) -> None:
@@ -187,6 +235,8 @@ def show(tx: Transaction, row: ProcessRow) -> Process:
             # `env` is the last object of a stored spec: only a list of channel names may follow it.
             head, _, tail = spec.rpartition(_NO_ENV)
             spec = f'{head}"env":{encode(env).decode()}{tail}'
+    if row.camefrom or row.runsat:
+        found += names.remarks(row)
     parents, children = graphs.relatives(tx, row.seq) if row.processgraphid else ([], [])
     return Process(
         processid=row.processid,

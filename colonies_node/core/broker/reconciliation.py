@@ -67,13 +67,19 @@ def submit(tx: Transaction, blueprint: Blueprint, handler: Handler, call: Call, 
     kwargs: dict[str, object] = {"kind": blueprint.kind, "blueprintName": blueprint.metadata.name}
     if force:
         kwargs["force"] = True
-    return processes.launch(tx, _function(blueprint, handler, handler.functionName, kwargs), call.initiator())
+    return _launch(tx, _function(blueprint, handler, handler.functionName, kwargs), call)
 
 
 def clean_up(tx: Transaction, blueprint: Blueprint, handler: Handler, call: Call) -> None:
     """Have undone what this blueprint, which is removed, had brought about."""
     kwargs: dict[str, object] = {"kind": blueprint.kind, "blueprintName": blueprint.metadata.name}
-    processes.launch(tx, _function(blueprint, handler, "cleanup", kwargs), call.initiator())
+    _launch(tx, _function(blueprint, handler, "cleanup", kwargs), call)
+
+
+def _launch(tx: Transaction, spec: FunctionSpec, call: Call) -> ProcessRow:
+    # With the process the change of the blueprint is refused too: what is stored and what is true stay the same.
+    call.pressure.admit(spec.priority)
+    return processes.launch(tx, spec, call.initiator())
 
 
 def _cron_name(blueprint: Blueprint) -> str:

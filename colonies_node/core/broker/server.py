@@ -21,10 +21,13 @@ def version(tx: Transaction, message: m.Message, call: Call) -> Version:
 
 
 def info(tx: Transaction, message: m.Message, call: Call) -> ServerInfo:
-    """The version, and where the server listens."""
+    """The version, where the server listens, and whether its disk has room."""
     rules = call.rules
     backend = Backend(type="http", port=rules.port, host=rules.host, tls=rules.tls)
-    return ServerInfo(buildversion=rules.buildversion, buildtime=rules.buildtime, backends=[backend])
+    level = call.pressure.level.name.lower() if rules.disk_reserve else ""
+    return ServerInfo(
+        buildversion=rules.buildversion, buildtime=rules.buildtime, backends=[backend], diskpressure=level
+    )
 
 
 def statistics(tx: Transaction, message: m.Message, call: Call) -> Statistics:

@@ -38,10 +38,12 @@ from colonies_node.core.broker.access import Right
 from colonies_node.core.broker.call import DONE, Call
 from colonies_node.core.broker.channels import Backlog
 from colonies_node.core.broker.subscriptions import Watch
+from colonies_node.core.broker.sync import exchange, upstreams
 from colonies_node.core.errors import BadRequest, NotFound
 from colonies_node.core.events import Waiter
 from colonies_node.core.model import compact
 from colonies_node.core.model import messages as m
+from colonies_node.core.model import sync as s
 from colonies_node.core.model.channel import Entry
 from colonies_node.core.model.process import Process
 from colonies_node.core.model.wire import Malformed, decode, encode
@@ -68,6 +70,8 @@ class Kind(Enum):
     """An application for work, which may have to wait for some; only `assignprocessmsg` (see http/assignments.py)."""
     SUBSCRIBE = "subscribe"
     """A wish to be told, on the websocket only (see http/pubsub.py)."""
+    EXCHANGE = "exchange"
+    """A letter of a lower node, answered once there is something to tell; only `syncmsg` (see http/exchanges.py)."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,7 @@ def _row(
 
 # fmt: off
 R, S, W, B, P, E = Kind.READ, Kind.SCAN, Kind.WRITE, Kind.BULK, Kind.POLL, Kind.SUBSCRIBE
+X = Kind.EXCHANGE
 
 ROWS: Final = (
     # -- colonies
@@ -367,6 +372,15 @@ ROWS: Final = (
          "update blueprint status", check=blueprints.check_status, heavy=metadata.is_large),
     _row("reconcileblueprintmsg", m.ReconcileBlueprint, access.member(lambda x: x.namespace), blueprints.reconcile, W,
          "reconcile blueprint"),
+    # -- other nodes
+    _row("syncmsg", s.SyncMessage, access.member(), exchange.exchange, X, "sync", check=exchange.check_letter),
+    _row("addupstreammsg", s.AddUpstream, access.server_owner(), upstreams.add, W, "add upstream",
+         check=upstreams.check_upstream),
+    _row("getupstreamsmsg", s.OfUpstream, access.server_owner(), upstreams.get_all, S, "get upstreams"),
+    _row("pauseupstreammsg", s.OfUpstream, access.server_owner(), upstreams.pause, W, "pause upstream"),
+    _row("resumeupstreammsg", s.OfUpstream, access.server_owner(), upstreams.resume, W, "resume upstream"),
+    _row("syncupstreammsg", s.OfUpstream, access.server_owner(), upstreams.sync_now, W, "sync upstream"),
+    _row("removeupstreammsg", s.RemoveUpstream, access.server_owner(), upstreams.remove, B, "remove upstream"),
 )
 # fmt: on
 

@@ -44,6 +44,8 @@ def assign(tx: Transaction, waiter: Waiter) -> ProcessRow | None:
         process = processes.take(tx, seq, waiter.executorid)
         if process.processgraphid and not (process := _with_input(tx, process)).isassigned:
             continue
+        if process.runsat:  # it was elsewhere before
+            process = processes.set_runsat(tx, process, "")
         tx.due(process.execdeadline)
         flow.moved(tx, ProcessState.WAITING, process)
         return process

@@ -111,9 +111,15 @@ def read_spec(text: str, colonyname: str) -> WorkflowSpec:
     return spec
 
 
+def priority_of(spec: WorkflowSpec) -> int:
+    """What a workflow counts as, where only important work is taken: as its least important process."""
+    return min((node.priority for node in spec.functionspecs or ()), default=0)
+
+
 def submit(tx: Transaction, message: m.SubmitWorkflowSpec, call: Call) -> ProcessGraph:
-    """Accept a workflow: all of its processes, or none."""
+    """Accept a workflow: all of its processes, or none. Unavailable for want of room."""
     assert message.spec is not None, "checked before access"
+    call.pressure.admit(priority_of(message.spec))
     graph, processids, roots = _store(tx, message.spec, call.initiator(), "[]")
     return ProcessGraph(
         processgraphid=graph.processgraphid,
@@ -251,6 +257,8 @@ def add_child(tx: Transaction, message: m.AddChild, call: Call) -> Process:
         )
     graph = graphs.find(tx, parent.processgraphid)
     assert graph is not None, "a member's graph is stored with it"
+    # It belongs to what was accepted: as long as anything is, it is too.
+    call.pressure.admit(call.pressure.priority)
     if graph.members() >= limits.MAX_WORKFLOW:
         raise BadRequest(f"A workflow must have at most {limits.MAX_WORKFLOW} processes, this one has them")
     spec.conditions.dependencies = []

@@ -66,7 +66,8 @@ MESSAGE_TYPES: Final = (
     "getsnapshotsmsg", "removesnapshotmsg", "removeallsnapshotmsg", "addblueprintdefinitionmsg",
     "getblueprintdefinitionmsg", "getblueprintdefinitionsmsg", "removeblueprintdefinitionmsg", "addblueprintmsg",
     "getblueprintmsg", "getblueprintsmsg", "updateblueprintmsg", "removeblueprintmsg", "getblueprinthistorymsg",
-    "updateblueprintstatusmsg", "reconcileblueprintmsg",
+    "updateblueprintstatusmsg", "reconcileblueprintmsg", "syncmsg", "addupstreammsg", "getupstreamsmsg",
+    "pauseupstreammsg", "resumeupstreammsg", "syncupstreammsg", "removeupstreammsg",
     # -- append here
 )
 
@@ -129,6 +130,18 @@ FIELDS: Final = (
         "successfulworkflows", "targetcolonyname", "text", "tls", "trigger", "unregisteredexecutors", "usedcpu",
         "usedgpu", "usedstorage", "user", "value", "version", "waitforprevprocessgraph", "waitingprocesses",
         "waitingworkflows", "workflowspec", "x", "y",
+    ),
+    *_ids(
+        "node", "nodeid", "ownid", "need", "ancestors",
+    ),
+    *_times(
+        "oldest", "lastexchange",
+    ),
+    *_plain(
+        "timeline", "letter", "batch", "confirmed", "have", "term", "where", "logs", "process", "input", "age",
+        "waitleft", "origin", "accept", "free", "room", "offered", "offers", "upstream", "url", "upstreamcolony",
+        "keyfile", "offload", "window", "record", "order", "budget", "tlsverify", "paused", "connected", "why",
+        "waiting", "waitingbytes", "unconfirmed", "away", "taken", "sent", "received", "note", "diskpressure", "passed",
     ),
     # -- append here
 )

@@ -40,6 +40,9 @@ class ServerInfo(Record):
     buildversion: str = always(str)
     buildtime: str = always(str)
     backends: list[Backend] = always(list)
+    diskpressure: str = ""
+    """What of new work is refused for want of room: `none`, `low` (priorities) or `critical` (all); empty without a
+    policy for that."""
 
 
 class Version(Record):

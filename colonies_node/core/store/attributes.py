@@ -27,6 +27,15 @@ def add(tx: Transaction, attribute: Attribute) -> None:
     )
 
 
+def put(tx: Transaction, attribute: Attribute) -> bool:
+    """Store an attribute, or give the one with its id another value; whether that changed anything."""
+    query = f"""
+        insert into attributes ({", ".join(_COLUMNS)}) values (?, ?, ?, ?, ?, ?, ?)
+        on conflict (attributeid) do update set value = excluded.value where value <> excluded.value
+    """
+    return tx.run(query, [getattr(attribute, name) for name in _COLUMNS]) > 0
+
+
 def find(tx: Transaction, attributeid: str) -> Attribute | None:
     """An attribute by id."""
     found = tx.one(_SELECT + " where attributeid = ?", (attributeid,))

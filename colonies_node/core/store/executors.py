@@ -46,6 +46,8 @@ _STALE = f"""
     :before
       and not exists (select 1 from processes as p where p.assignedexecutorid = e.executorid and p.state = 1
                       and (p.execdeadline = 0 or p.execdeadline > :now))
+      and not exists (select 1 from links where direction = 'down' and links.colonyname = e.colonyname
+                      and links.name = e.executorname)
 """
 _OLDEST_HEARD = f"""
     select min(lastheardfromtime) from executors
@@ -145,7 +147,8 @@ def not_heard_in_future(tx: Transaction) -> None:
 
 
 def stale(tx: Transaction, before: int) -> list[ExecutorRow]:
-    """Executors not heard since `before` that run nothing inside its deadline. Never-heard ones are not among them."""
+    """Executors not heard since `before` that run nothing inside its deadline. Never-heard ones are not among them, nor
+    lower nodes: those may be away for long, and come back."""
     return [ExecutorRow(*row) for row in tx.all(_STALE, {"before": before, "now": tx.now})]
 
 

@@ -6,10 +6,22 @@ from collections.abc import Iterable
 from typing import Final
 
 from colonies_node.core.model.process import Log
+from colonies_node.core.model.sync import Line
 from colonies_node.core.store.reply import fitting
 from colonies_node.core.store.transaction import Transaction
 
 _COLUMNS: Final = "processid, colonyname, executorname, message, timestamp"
+
+_ADD = "insert into logs (colonyname, processid, executorname, message, timestamp) values (?, ?, ?, ?, ?)"
+AFTER: Final = """
+    select seq, executorname, message, timestamp from logs
+    where processid = ? and processid <> '' and seq > ? order by seq
+"""
+_POSITION: Final = """
+    select max(seq) from (select seq from logs where processid = ? and processid <> '' order by seq limit ?)
+"""
+_LINE: Final = 40
+"""What an entry takes in a letter besides its message."""
 
 BY: Final = {
     "process": "processid = :value and processid <> '' and colonyname = :colony",
@@ -25,10 +37,29 @@ SEARCH: Final = (
 
 def add(tx: Transaction, colonyname: str, processid: str, executorname: str, message: str) -> None:
     """Store an entry; `processid` is empty for what an executor says of itself."""
-    tx.run(
-        "insert into logs (colonyname, processid, executorname, message, timestamp) values (?, ?, ?, ?, ?)",
-        (colonyname, processid, executorname, message, tx.stamp()),
-    )
+    tx.run(_ADD, (colonyname, processid, executorname, message, tx.stamp()))
+
+
+def add_from(tx: Transaction, colonyname: str, processid: str, line: Line) -> None:
+    """Store an entry that was written on another node, with its instant there."""
+    tx.run(_ADD, (colonyname, processid, line.executorname, line.message, line.timestamp))
+
+
+def after(tx: Transaction, processid: str, position: int, size: int) -> tuple[list[Line], bool]:
+    """Entries of a process behind a position, of about `size` characters, at least one; and whether there are more."""
+    found: list[Line] = []
+    for seq, executorname, message, timestamp in tx.each(AFTER, (processid, position)):
+        if found and size < len(message):
+            return found, True
+        size -= len(message) + _LINE
+        found.append(Line(position=seq, executorname=executorname, message=message, timestamp=timestamp))
+    return found, False
+
+
+def position(tx: Transaction, processid: str, number: int) -> int:
+    """The position of the entry of a process that is the `number`th, or of its last; 0 for none."""
+    found = tx.one(_POSITION, (processid, number))
+    return found[0] or 0 if found else 0
 
 
 def read(tx: Transaction, colonyname: str, by: str, value: str, count: int, since: int, latest: bool) -> list[Log]:

@@ -21,6 +21,15 @@ _OWNED = (
     "generators",
     "blueprintdefinitions",
     "blueprints",
+    "links",
+)
+
+# What is left of processes that are gone already is there to be told, or was told and is not confirmed.
+_OF_LINK = "delete from shares where link in (select seq from links where colonyname = ?)"
+_SHARES = (
+    "delete from shares where processid in (select processid from processes where colonyname = ?)",
+    f"{_OF_LINK} and dirty = 1",
+    f"{_OF_LINK} and batch > 0",
 )
 
 _COLONIES_OF = f"""
@@ -77,6 +86,9 @@ def remove_colony(tx: Transaction, name: str) -> None:
         "delete from blueprinthistory where blueprintid in (select blueprintid from blueprints where colonyname = ?)",
         (name,),
     )
+    tx.run("update processes set shared = 0 where colonyname = ? and shared = 1", (name,))
+    for query in _SHARES:
+        tx.run(query, (name,))
     for table in _OWNED:
         tx.run(f"delete from {table} where colonyname = ?", (name,))
     tx.run("delete from colonies where name = ?", (name,))

@@ -19,7 +19,9 @@ class ProcessRow(msgspec.Struct, frozen=True):
     """A row of `processes`, in the order of COLUMNS. Instants are Unix nanoseconds, cpu millicores, mem bytes.
 
     The columns before `state` come from the spec; `locationname` is in lower case, since places match in any case.
-    `waitforparents` counts the parents that have not succeeded: nobody gets the process before it is 0.
+    `waitforparents` counts the parents that have not succeeded: nobody gets the process before it is 0. `away` is the
+    link over which it was given to an upstream node, `origin` the one over which it came to us, `shared` whether any
+    link is to hear of it. `camefrom` and `runsat` are paths of names (core/broker/sync/names), empty for this node.
     """
 
     seq: int
@@ -53,6 +55,11 @@ class ProcessRow(msgspec.Struct, frozen=True):
     waitforparents: int
     processgraphid: str
     hasattributes: int
+    away: int
+    origin: int
+    shared: int
+    camefrom: str
+    runsat: str
     spec: str
     input: str
     out: str
@@ -72,8 +79,8 @@ _FIND = f"select {COLUMNS} from processes where processid = ?"
 
 _NEXT_IN_LINE = """
     select prioritytime, seq from processes
-    where colonyname = ? and executortype = ? and target = ? and state = 0 and waitforparents = 0
-      and locationname in ('', ?) and cpu <= ? and mem <= ? and parallelism <= ? {more}
+    where colonyname = ? and executortype = ? and target = ? and state = 0 and waitforparents = 0 and away = 0
+      and locationname in ('', ?) and cpu <= ? and mem <= ? and parallelism <= ? and (origin = 0 or origin <> ?) {more}
     order by prioritytime, seq limit 1
 """
 NEXT: Final = _NEXT_IN_LINE.format(more="")
@@ -83,6 +90,12 @@ NEXT_NAMED: Final = _NEXT_IN_LINE.format(
 )
 """The first in the line of processes meant for several executors that names this one."""
 
+WAITING_AFTER: Final = f"""
+    select {COLUMNS} from processes
+    where colonyname = ? and state = 0 and waitforparents = 0 and away = 0 and (prioritytime, seq) > (?, ?)
+    order by prioritytime, seq limit ?
+"""
+_WAITS = "select 1 from processes where colonyname = ? and state = 0 and waitforparents = 0 and away = 0 limit 1"
 _TAKE = f"""
     update processes
     set state = 1, isassigned = 1, assignedexecutorid = :executorid, starttime = :now,
@@ -90,6 +103,15 @@ _TAKE = f"""
     where seq = :seq returning {COLUMNS}
 """
 _CLOSE = f"update processes set state = ?, endtime = ?, out = ?, errors = ? where seq = ? returning {COLUMNS}"
+_SETTLE = f"""
+    update processes
+    set state = ?, assignedexecutorid = ?, isassigned = ?, starttime = ?, endtime = ?, retries = ?, execdeadline = 0,
+        out = ?, errors = ?
+    where seq = ? returning {COLUMNS}
+"""
+_SET_ORIGIN = f"update processes set origin = ? where seq = ? returning {COLUMNS}"
+_SET_RUNSAT = f"update processes set runsat = ? where seq = ? returning {COLUMNS}"
+_GIVE_AWAY = f"update processes set away = ? where seq = ? returning {COLUMNS}"
 _SET_INPUT = f"update processes set input = ? where seq = ? returning {COLUMNS}"
 _SET_OUTPUT = "update processes set out = ? where seq = ?"
 _MARK_ATTRIBUTES = "update processes set hasattributes = 1 where processid = ? and hasattributes = 0"
@@ -149,7 +171,7 @@ _OF_STATE = {
 _REMOVE_ALL_ATTRIBUTES = "delete from attributes where targetid in (select processid {})"
 _REMOVE_ALL = "delete from processes where seq in (select seq {})"
 _WAIT_DUE = f"""
-    select {COLUMNS} from processes where state = 0 and waitdeadline > 0 and waitdeadline <= ?
+    select {COLUMNS} from processes where state = 0 and waitdeadline > 0 and away = 0 and waitdeadline <= ?
     order by waitdeadline limit ?
 """
 _EXEC_DUE = f"""
@@ -158,7 +180,7 @@ _EXEC_DUE = f"""
 """
 _MOVE_WAIT = """
     update processes set waitdeadline = waitdeadline + :step
-    where state = 0 and waitdeadline > 0 and submissiontime {before}
+    where state = 0 and waitdeadline > 0 and away = 0 and submissiontime {before}
 """
 _MOVE_EXEC = """
     update processes set execdeadline = execdeadline + :step
@@ -166,7 +188,7 @@ _MOVE_EXEC = """
 """
 _NEXT_DUE = """
     select min(due) from (
-        select min(waitdeadline) as due from processes where state = 0 and waitdeadline > 0
+        select min(waitdeadline) as due from processes where state = 0 and waitdeadline > 0 and away = 0
         union all
         select min(execdeadline) from processes where state = 1 and execdeadline > 0
     )
@@ -183,7 +205,7 @@ COUNT_SERVER: Final = (
     " select state, sum(number) from"
     " (select state, count(*) as number from processes where state > 1 group by colonyname, state) group by state"
 )
-QUEUE: Final = "select count(*), min(submissiontime) from processes where state = 0 and waitforparents = 0"
+QUEUE: Final = "select count(*), min(submissiontime) from processes where state = 0 and waitforparents = 0 and away = 0"
 
 _UNLIMITED: Final = (1 << 63) - 1
 
@@ -208,6 +230,7 @@ def next_for(tx: Transaction, waiter: Waiter) -> int | None:
         _UNLIMITED if waiter.cpu is None else waiter.cpu,
         _UNLIMITED if waiter.mem is None else waiter.mem,
         limits.MAX_PARALLELISM,
+        waiter.link,
     )
     firsts = (
         tx.one(NEXT, (*line, "", *able)),
@@ -218,14 +241,86 @@ def next_for(tx: Transaction, waiter: Waiter) -> int | None:
     return first[1] if first else None
 
 
+def waiting_after(tx: Transaction, colonyname: str, place: tuple[int, int], count: int) -> list[ProcessRow]:
+    """Processes that wait for an executor here, behind (`prioritytime`, `seq`) in the order of their priority."""
+    return _rows(tx.all(WAITING_AFTER, (colonyname, *place, count)))
+
+
+def waits(tx: Transaction, colonyname: str) -> bool:
+    """Whether anything waits for an executor here."""
+    return tx.one(_WAITS, (colonyname,)) is not None
+
+
 def take(tx: Transaction, seq: int, executorid: str) -> ProcessRow:
     """Assign the process: it runs from now on, and its execution deadline counts."""
     return _must(tx.one(_TAKE, {"seq": seq, "executorid": executorid, "now": tx.now}))
 
 
-def finish(tx: Transaction, process: ProcessRow, state: ProcessState, out: str, errors: str) -> ProcessRow:
-    """Bring the process to its end."""
-    return _must(tx.one(_CLOSE, (int(state), tx.now, out, errors, process.seq)))
+def finish(
+    tx: Transaction, process: ProcessRow, state: ProcessState, out: str, errors: str, *, endtime: int = 0
+) -> ProcessRow:
+    """Bring the process to its end, which is now if nothing else is said."""
+    return _must(tx.one(_CLOSE, (int(state), endtime or tx.now, out, errors, process.seq)))
+
+
+def settle(
+    tx: Transaction,
+    process: ProcessRow,
+    state: ProcessState,
+    *,
+    executorid: str,
+    starttime: int,
+    endtime: int,
+    retries: int,
+    out: str,
+    errors: str,
+) -> ProcessRow:
+    """Bring the process into the state that it has on the node which runs it: no deadline of ours counts meanwhile."""
+    values = (int(state), executorid, int(bool(executorid)), starttime, endtime, retries, out, errors, process.seq)
+    return _must(tx.one(_SETTLE, values))
+
+
+def with_end(
+    process: ProcessRow,
+    state: ProcessState,
+    *,
+    executorid: str,
+    starttime: int,
+    endtime: int,
+    retries: int,
+    runsat: str,
+    out: str,
+    errors: str,
+) -> ProcessRow:
+    """The process as it is once it has ended elsewhere; not stored yet."""
+    return msgspec.structs.replace(
+        process,
+        state=state,
+        assignedexecutorid=executorid,
+        isassigned=int(bool(executorid)),
+        starttime=starttime,
+        endtime=endtime,
+        waitdeadline=0,
+        retries=retries,
+        runsat=runsat,
+        out=out,
+        errors=errors,
+    )
+
+
+def set_origin(tx: Transaction, process: ProcessRow, link: int) -> ProcessRow:
+    """The process came over this link; 0 for one of our own."""
+    return _must(tx.one(_SET_ORIGIN, (link, process.seq)))
+
+
+def set_runsat(tx: Transaction, process: ProcessRow, path: str) -> ProcessRow:
+    """Another node says who runs the process."""
+    return _must(tx.one(_SET_RUNSAT, (path, process.seq)))
+
+
+def give_away(tx: Transaction, process: ProcessRow, link: int) -> ProcessRow:
+    """The process is for another node to run from now on, over this link."""
+    return _must(tx.one(_GIVE_AWAY, (link, process.seq)))
 
 
 def set_input(tx: Transaction, process: ProcessRow, document: str) -> ProcessRow:

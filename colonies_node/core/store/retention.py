@@ -1,4 +1,5 @@
-"""Forgetting what is older than the policy: successful processes, their attributes, and logs. Failures are kept.
+"""Forgetting what is older than the policy: successful processes, their attributes, and logs. Failures are kept, and
+what a node that should have it has not confirmed.
 
 A member of a workflow goes with its workflow only, whole, once that has succeeded.
 """
@@ -16,15 +17,35 @@ GRAPHS: Final = 20
 BATCH: Final = 5_000
 """Rows of a kind forgotten in one change: a long one would hold up everybody else's commit."""
 
-_OLD = """
+_UNTOLD = """
+    exists (
+        select 1 from shares join links on links.seq = shares.link
+        where shares.processid = {id} and role <> 'heard' and (dirty = 1 or shares.batch > confirmed)
+    )
+"""
+"""Whether a node that is to hear of the process has not confirmed all of it: then nothing of it is forgotten."""
+
+_OLD = f"""
     select processid from processes
-    where colonyname = ? and submissiontime < ? and state = 2 and processgraphid = '' order by submissiontime limit ?
+    where colonyname = ? and submissiontime < ? and state = 2 and processgraphid = ''
+      and (shared = 0 or not {_UNTOLD.format(id="processes.processid")})
+    order by submissiontime limit ?
 """
 _ATTRIBUTES = f"delete from attributes where targetid in ({_OLD})"
 _PROCESSES = f"delete from processes where processid in ({_OLD})"
-_LOGS = "delete from logs where seq in (select seq from logs where colonyname = ? and timestamp < ? limit ?)"
-_GRAPHS = """
+_LOGS = f"""
+    delete from logs where seq in (
+        select seq from logs
+        where colonyname = ? and timestamp < ? and (processid = '' or not {_UNTOLD.format(id="logs.processid")}) limit ?
+    )
+"""
+_GRAPHS = f"""
     select processgraphid from processgraphs where colonyname = ? and state = 2 and submissiontime < ?
+      and not exists (
+          select 1 from processes
+          where processes.processgraphid = processgraphs.processgraphid and processgraphid <> ''
+            and shared = 1 and {_UNTOLD.format(id="processes.processid")}
+      )
     order by submissiontime limit ?
 """
 

@@ -19,6 +19,7 @@ from colonies_node.core.errors import (
     StoreLocked,
     StoreTooNew,
 )
+from colonies_node.core.pressure import Sizes
 from colonies_node.core.store.schema import APPLICATION_ID, MIGRATIONS
 from colonies_node.core.store.transaction import Change, Outcome, Transaction, attempt
 
@@ -35,13 +36,20 @@ class Store:
     """An open store. Not for more than one thread, except `fold` and what `reader` gives."""
 
     def __init__(
-        self, folder: Path, clock: Callable[[], int], durability: Durability = "full", vfs: str | None = None
+        self,
+        folder: Path,
+        clock: Callable[[], int],
+        durability: Durability = "full",
+        vfs: str | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """Open or make the store in `folder`; `clock` gives Unix nanoseconds, `vfs` names the way to the disk.
+        """Open or make the store in `folder`; `clock` gives Unix nanoseconds, `vfs` names the way to the disk,
+        `entropy` gives so many random bytes.
 
         Raises StoreLocked, StoreTooNew, StoreCorrupt or StoreError with a sentence; the file is untouched then.
         """
         self._clock = clock
+        self._entropy = entropy
         self._durability = durability
         self._vfs = vfs
         self.alarm = 0
@@ -71,11 +79,17 @@ class Store:
         finally:
             os.close(self._lock)
 
-    def size(self) -> tuple[int, int, int]:
-        """Bytes of the file, of its log, and that are free on their disk."""
+    def size(self, tx: Transaction) -> Sizes:
+        """How large the store is, and how much room there is for it; of the disk, what an ordinary user may fill."""
         log = self.path.with_name(f"{self.path.name}-wal")
         disk = os.statvfs(self.path)
-        return self.path.stat().st_size, log.stat().st_size if log.exists() else 0, disk.f_bavail * disk.f_frsize
+        pages = tx.one("select freelist_count * page_size from pragma_freelist_count, pragma_page_size")
+        return Sizes(
+            file=self.path.stat().st_size,
+            log=log.stat().st_size if log.exists() else 0,
+            free=disk.f_bavail * disk.f_frsize,
+            spare=pages[0] if pages else 0,
+        )
 
     def reader(self) -> apsw.Connection:
         """One more connection, which sees what is committed and cannot write."""
@@ -88,7 +102,7 @@ class Store:
         connection = connection or self._reader
         connection.execute("begin")
         try:
-            return look(Transaction(connection, self._clock(), os.urandom, 0))
+            return look(Transaction(connection, self._clock(), self._entropy, 0))
         except apsw.Error as fault:
             raise translate(fault) from fault
         finally:
@@ -115,7 +129,7 @@ class Store:
             self._writer.execute("begin immediate")
             now = self._clock()
             for change in changes:
-                tx = Transaction(self._writer, now, os.urandom, self._last_stamp)
+                tx = Transaction(self._writer, now, self._entropy, self._last_stamp)
                 outcome = attempt(tx, change)
                 outcomes.append(outcome)
                 if outcome.error is None:
