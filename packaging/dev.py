@@ -19,6 +19,7 @@ usage: python3 packaging/dev.py TASK [ARGUMENTS]
   check                ruff, mypy and the import contracts
   run -- ARGS...       run colonies-node ARGS... from any folder
   bench [--json]       measure the node against a bare echo server
+  simulate [--seeds N] play linked nodes under faults from seeds, and say how to see again what failed
   manual               write what the program's tables say into docs/
   zipapp [--help]      build the one-file program into dist/
   lock [--upgrade]     renew the lock files from pyproject.toml

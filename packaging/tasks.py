@@ -56,6 +56,13 @@ def bench(arguments: list[str]) -> NoReturn:
     become(for_running(), [str(ROOT / "packaging" / "bench"), *arguments])
 
 
+def simulate(arguments: list[str]) -> NoReturn:
+    """Play seeds of the simulation of linked nodes."""
+    python = FULL.make()
+    os.chdir(ROOT)
+    become(python, ["-m", "tests.sim.seeds", *arguments])
+
+
 def manual(arguments: list[str]) -> NoReturn:
     become(for_running(), [str(ROOT / "packaging" / "manual.py"), *arguments])
 
@@ -73,7 +80,7 @@ def lock(arguments: list[str]) -> int:
 
 
 TASKS: dict[str, Callable[[list[str]], int]] = {
-    task.__name__: task for task in (demo, test, check, run, bench, manual, zipapp, lock)
+    task.__name__: task for task in (demo, test, check, run, bench, simulate, manual, zipapp, lock)
 }
 
 

@@ -58,6 +58,11 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
+    yield from a_machine(tmp_path)
+
+
+def a_machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine for one test; skips it where there can be none."""
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
         pytest.skip("to take the power from a file system needs root and mkfs.ext4")
     try:
