@@ -11,11 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import cbor
 import events
 import footprint
 import hotspots
 import latency
 import machine
+import sync
 import table
 import throughput
 import workflows
@@ -24,7 +26,9 @@ from load import BenchFailed
 from stage import FULL, QUICK, ROOT, Stage, say
 
 FIGURES: dict[str, Figure] = {
-    figure.key: figure for area in (throughput, latency, workflows, events, footprint) for figure in area.FIGURES
+    figure.key: figure
+    for area in (throughput, latency, workflows, events, cbor, sync, footprint)
+    for figure in area.FIGURES
 }
 LIMIT = 150  # seconds that one figure may take
 

@@ -42,6 +42,8 @@ class Connection:
         self._received = bytearray()
         self._socket = self._open()
         self.is_closing = False
+        self.got = 0
+        """Bytes that came, heads included."""
 
     def _open(self) -> socket.socket:
         opened = socket.create_connection(self._address, timeout=PATIENCE)
@@ -62,6 +64,7 @@ class Connection:
         chunk = self._socket.recv(_CHUNK)
         if not chunk:
             raise BenchFailed("The server closed a connection that waited for a reply.")
+        self.got += len(chunk)
         received = self._received
         received += chunk
         end = received.find(b"\r\n\r\n")

@@ -41,6 +41,9 @@ class Amounts:
     backlog: int = 20_000  # waiting processes of another type
     bulk: int = 100_000
     window: float = 20.0  # seconds over which an idle node is watched
+    link_window: float = 120.0  # seconds over which an idle link is watched
+    records: int = 5_000  # that an upstream has missed
+    catchups: int = 3
     starts: int = 5
 
 
@@ -59,6 +62,9 @@ QUICK = Amounts(
     backlog=500,
     bulk=1000,
     window=2.0,
+    link_window=2.0,
+    records=200,
+    catchups=1,
     starts=1,
 )
 
@@ -149,11 +155,12 @@ class Stage:
             raise outcome
         return cast(T, outcome)
 
-    def race(self, first: Callable[[], float], second: Callable[[], float]) -> Race:
+    def race(self, first: Callable[[], float], second: Callable[[], float], rounds: int = 0) -> Race:
         """Measure two rates in turns, swapping who begins, so that what else the machine does meets both."""
         rates: list[tuple[float, float]] = []
-        for number in range(self.amounts.rounds):
-            say(f"round {number + 1} of {self.amounts.rounds}")
+        rounds = rounds or self.amounts.rounds
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
             if number % 2:
                 later = second()
                 rates.append((first(), later))

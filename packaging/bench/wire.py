@@ -124,12 +124,12 @@ class Colony:
             yield self.close(executor, process_in(reply))
 
 
-def found_colony(address: Address, server: Member, executors: int) -> Colony:
-    """Make the colony, its user and its approved executors on a fresh node.
+def found_colony(address: Address, server: Member, executors: int, owner: Member | None = None) -> Colony:
+    """Make the colony, its user and its approved executors on a fresh node; `owner` is somebody if nobody is given.
 
     Raises BenchFailed when the node refuses one of the steps.
     """
-    owner, colony = Member(), Colony(Member(), [Member() for _ in range(executors)])
+    owner, colony = owner or Member(), Colony(Member(), [Member() for _ in range(executors)])
     connection = Connection(address)
     try:
         connection.ask(server.request("addcolonymsg", colony={"colonyid": owner.id, "name": COLONY}))
