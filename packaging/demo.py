@@ -1,8 +1,9 @@
 """`python3 packaging/dev.py demo`: the first journey, with the same commands that a user would type.
 
 A server and an executor run as processes of their own; every step goes through the wire. The work is real: one program
-reports on this machine, one reads, counts and hashes every file of the project, one fails on purpose. The demo checks
-what came back against what it can see itself, and ends with exit code 0 only if it agrees.
+reports on this machine, one reads, counts and hashes every file of the project, one fails on purpose. Then three nodes
+share a workflow while the link between two of them is cut (demo_continuum.py). The demo checks what came back against
+what it can see itself, and ends with exit code 0 only if it agrees.
 """
 
 from __future__ import annotations
@@ -11,21 +12,12 @@ import contextlib
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-SHOP = Path(__file__).with_name("demo_work.py")
-NODE = [sys.executable, "-P", "-m", "colonies_node"]
-READY_S = 60
-
-
-class Wrong(Exception):
-    """The demo did not go as it should; the text says how."""
+import demo_continuum
+from demo_shell import ROOT, SHOP, Wrong, background, clean_environment, node, read_id, title
 
 
 def main() -> int:
@@ -33,17 +25,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="colonies-node-demo-") as folder, contextlib.ExitStack() as running:
         try:
             journey(Path(folder), running)
+            demo_continuum.journey(Path(folder), running)
         except Wrong as fault:
             print(f"\nThe demo failed: {fault}", file=sys.stderr)
             return 1
-    print("\nDone: the work ran in programs of its own, and its results, logs and history were there to read.")
+    print("\nDone: the work ran in programs of its own, once, and its results, logs and history were there to read.")
     return 0
 
 
 def journey(folder: Path, running: contextlib.ExitStack) -> None:
     """All steps, one after the other. Raises Wrong."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COLONIES_")}
-    env |= {"PYTHONPATH": str(ROOT), "COLONIES_CLI_ASCII": "true"}
+    env = clean_environment()
 
     title("A server, on a store of its own")
     url = running.enter_context(background(["serve", "--data", str(folder / "server"), "--port", "0"], env, "ready:"))
@@ -99,76 +91,6 @@ def check_inventory(env: dict[str, str]) -> None:
     print(
         f"  checked: {found['files']} files, {found['bytes']} bytes, SHA-256 {found['sha256'][:16]}…, as seen from here"
     )
-
-
-def title(text: str) -> None:
-    print(f"\n== {text}", flush=True)
-
-
-def shown(arguments: tuple[str, ...] | list[str]) -> str:
-    words = [SHOP.name if word == str(SHOP) else word.replace(str(ROOT), ".") for word in arguments]
-    return " ".join(["$ colonies-node", *(f"'{word}'" if " " in word else word for word in words)])
-
-
-def node(env: dict[str, str], *arguments: str, expect: int = 0, quiet: bool = False) -> str:
-    """Run a command in the foreground, its output passed on line by line; what it printed. Raises Wrong."""
-    if not quiet:
-        print(shown(arguments), flush=True)
-    with subprocess.Popen(
-        [*NODE, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        lines = []
-        for line in process.stdout or ():
-            lines.append(line)
-            if not quiet:
-                print(f"  {line}", end="", flush=True)
-    if process.returncode != expect:
-        raise Wrong(f"`{shown(arguments)[2:]}` ended with {process.returncode}, expected {expect}: {''.join(lines)}")
-    return "".join(lines)
-
-
-def read_id(env: dict[str, str], key: Path) -> str:
-    return node(env, "key", "id", str(key), quiet=True).split()[-1]
-
-
-@contextlib.contextmanager
-def background(arguments: list[str], env: dict[str, str], ready: str) -> Iterator[str]:
-    """A command that goes on running; gives its first line that has the word `ready`, and ends it with SIGTERM."""
-    print(shown(arguments) + " &", flush=True)
-    process = subprocess.Popen(
-        [*NODE, *arguments],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None, "it was asked for"
-    signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(READY_S)
-    try:
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            print(f"  {line}", end="", flush=True)
-            if ready in line:
-                break
-        else:
-            raise Wrong(f"`{shown(arguments)[2:]}` did not start: {''.join(said)}")
-        signal.alarm(0)
-        yield line.split(" on ")[-1].strip()
-    finally:
-        signal.alarm(0)
-        process.terminate()
-        try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-
-def too_late(_number: int, _frame: object) -> None:
-    raise Wrong(f"it was not ready within {READY_S} seconds")
 
 
 if __name__ == "__main__":
