@@ -147,26 +147,33 @@ class Service:
         self, batch: Sequence[Asked], caller: str, form: BatchForm, once: Once | None = None
     ) -> bytes:
         """The replies to several messages, in their order, as one: they are one change, in which each stands or falls
-        by itself. An application for work is one look. Raises ColonyError for what concerns all of them.
+        by itself. An application for work is one look. One in which nothing was done is not remembered: it comes from
+        anybody. Raises ColonyError for what concerns all of them.
         """
         rows = [asked[0] for asked in batch if not isinstance(asked, ColonyError)]
         calls: list[Call] = []
+        done: list[Row] = []
 
         def decide(tx: Transaction) -> bytes:
-            return form.join([self._answer_one(tx, asked, caller, form, calls) for asked in batch])
+            done.clear()
+            return form.join([self._answer_one(tx, asked, caller, form, calls, done) for asked in batch])
+
+        def has_changed() -> bool:
+            return any(row.remembered for row in done if row.kind in CHANGING)
 
         slow = len(batch) > limits.MAX_BATCH or any(_is_slow(*asked) for asked in batch if isinstance(asked, tuple))
         try:
             if all(row.kind in (Kind.READ, Kind.SCAN) for row in rows):
                 return await self.scan(decide) if slow else self.read(decide)
-            known = once is not None and any(row.remembered for row in rows if row.kind in CHANGING)
-            change = functools.partial(_once, once, decide) if once is not None and known else decide
+            change = decide if once is None else functools.partial(_once, once, decide, has_changed=has_changed)
             return await self.write(change, bulk=slow)
         finally:
             for call in calls:
                 self.note_heard(call)
 
-    def _answer_one(self, tx: Transaction, asked: Asked, caller: str, form: BatchForm, calls: list[Call]) -> bytes:
+    def _answer_one(
+        self, tx: Transaction, asked: Asked, caller: str, form: BatchForm, calls: list[Call], done: list[Row]
+    ) -> bytes:
         if isinstance(asked, ColonyError):
             return form.refuse(asked)
         row, message = asked
@@ -185,6 +192,7 @@ class Service:
         outcome = attempt(tx, decide)
         if isinstance(outcome.error, ColonyError):
             return form.refuse(outcome.error)
+        done.append(row)
         shown: bytes = outcome.value
         return shown
 
@@ -311,10 +319,16 @@ def _is_slow(row: Row, message: Any) -> bool:
     return row.kind in (Kind.SCAN, Kind.BULK) or (row.heavy is not None and row.heavy(message))
 
 
-def _once(once: Once, change: Callable[[Transaction], bytes], tx: Transaction) -> bytes:
+def _once(
+    once: Once,
+    change: Callable[[Transaction], bytes],
+    tx: Transaction,
+    has_changed: Callable[[], bool] = lambda: True,
+) -> bytes:
     """What the change replies, or what it replied when the same message was here before."""
     reply = recall(tx, once)
     if reply is None:
         reply = change(tx)
-        remembered.keep(tx, once, reply)
+        if has_changed():
+            remembered.keep(tx, once, reply)
     return reply

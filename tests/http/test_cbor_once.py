@@ -218,6 +218,15 @@ async def test_a_batch_that_comes_again_has_no_second_effect(lab: Lab) -> None:
     assert count(lab.node) == 2
 
 
+async def test_a_batch_of_which_all_was_refused_is_not_remembered(lab: Lab) -> None:
+    """Or anybody with a key of her own could fill the disk."""
+    before = lab.node.tables()
+    for party in (ALICE, STRANGER):
+        refusals = await say(lab.node, party, [close(bytes(32)), assign(-1), ["getcoloniesmsg", {}]])
+        assert all(status >= 400 for status, *_ in refusals)
+    assert lab.node.tables() == before
+
+
 async def test_closing_and_taking_the_next_is_one_round_trip(lab: Lab) -> None:
     ann = await lab.join("ann")
     one, two = await lab.submit(), await lab.submit()
