@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from colonies_node.http.backoff import Backoff
+
 LEAST_ROOM: Final = 2 << 10
 FIRST_ROOM: Final = 16 << 10
 MOST_ROOM: Final = 1 << 20
@@ -35,6 +37,15 @@ LOOK_S: Final = 60.0
 """Seconds between two looks at history while a budget bounds it."""
 
 
+CAP_S: Final = 60.0
+LASTING_CAP_S: Final = 300.0
+"""Longest pause between two tries; where somebody has to mend something first, they may be rarer. A line that is gone
+costs 70 tries an hour."""
+
+UNSHORTENED: Final = 0.75
+"""Part of a pause that chance leaves."""
+
+
 class Act(Enum):
     """What the driver is to do."""
 
@@ -42,23 +53,6 @@ class Act(Enum):
     """Write a letter with what there is to tell; it is not to be sent if there is nothing."""
     WAIT = "wait"
     """Write a letter that waits at the upstream for what it has to tell."""
-
-
-@dataclass
-class Backoff:
-    """Growing pauses, shortened at random by up to a quarter so that nodes which lost the same upstream do not come
-    back as one. A line that is gone costs 70 tries an hour."""
-
-    random: Callable[[], float]
-    first: float = 0.5
-    cap: float = 60.0
-    tries: int = 0
-
-    def pause(self) -> float:
-        """Seconds until the next try."""
-        whole = min(self.cap, self.first * 2.0 ** min(self.tries, 32))
-        self.tries += 1
-        return whole * (0.75 + 0.25 * self.random())
 
 
 @dataclass
@@ -83,7 +77,7 @@ class Machine:
     _backoff: Backoff = field(init=False)
 
     def __post_init__(self) -> None:
-        self._backoff = Backoff(self.random)
+        self._backoff = Backoff(cap=CAP_S, random=self.random, least=UNSHORTENED)
 
     def changed(self) -> None:
         """There may be something to tell."""
@@ -127,7 +121,7 @@ class Machine:
     def answered(self, now: float, number: int, *, more: bool) -> None:
         """The answer to a letter came; `more` when there is something to say to it."""
         began = self._began.pop(number, now)
-        self._backoff.tries = 0
+        self._backoff.reset()
         self.connected = True
         if number == self._carrying:
             self._carrying = 0
@@ -149,14 +143,14 @@ class Machine:
         self.connected = False
         self._news = True
         self.room = max(self.room // 2, LEAST_ROOM)
-        self._backoff.cap = 300.0 if lasting else 60.0
+        self._backoff.cap = LASTING_CAP_S if lasting else CAP_S
         self._retry = now + self._backoff.pause()
         return True
 
     def retry_now(self) -> None:
         """Somebody wants it tried at once."""
         self._retry = -math.inf
-        self._backoff.tries = 0
+        self._backoff.reset()
         self._news = True
 
     def history(self, now: float) -> int | None:

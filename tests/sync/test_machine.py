@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colonies_node.http.backoff import Backoff
 from colonies_node.sync.machine import (
     FIRST_ROOM,
     HOUR_S,
@@ -15,8 +16,8 @@ from colonies_node.sync.machine import (
     MOST_ROOM,
     QUICK_S,
     SLOW_S,
+    UNSHORTENED,
     Act,
-    Backoff,
     Machine,
 )
 
@@ -173,7 +174,7 @@ def test_pauses_double_up_to_a_cap_which_is_longer_where_somebody_has_to_mend_it
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
 def test_chance_takes_up_to_a_quarter_from_a_pause(throws: list[float]) -> None:
     dice = iter(throws)
-    backoff = Backoff(lambda: next(dice))
+    backoff = Backoff(cap=CAP_S, random=lambda: next(dice), least=UNSHORTENED)
     for number, throw in enumerate(throws):
         whole = min(0.5 * 2**number, CAP_S)
         pause = backoff.pause()
