@@ -114,6 +114,9 @@ class Internal(Rejected):
     code = "internal"
     status = 500
 
+    def __init__(self, message: str = "internal error, see the log of the server") -> None:
+        super().__init__(message)
+
 
 class Unavailable(Rejected):
     """Not now: the same request may work later."""

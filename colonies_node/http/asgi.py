@@ -1,18 +1,22 @@
-"""What the doors share of ASGI: reading a request to its end, answering it, and noticing that the client is gone."""
+"""What the doors share of ASGI: reading a request to its end, answering it, what is told of a fault, and noticing that
+the client is gone."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 
 from colonies_node.core import limits
-from colonies_node.core.errors import TimedOut, TooLarge
+from colonies_node.core.errors import ColonyError, Internal, TimedOut, TooLarge
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
 
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -58,6 +62,14 @@ async def read_body(receive: Receive) -> bytes:
 
 def _too_large() -> TooLarge:
     return TooLarge(f"The request is larger than {limits.MAX_BODY >> 20} MiB: send it in smaller parts")
+
+
+def told(fault: Exception, what: str = "a request failed") -> ColonyError:
+    """What a caller is told of what went wrong; the log has what is none of her business, as `what`."""
+    if isinstance(fault, ColonyError):
+        return fault
+    log.error(what, exc_info=fault)
+    return Internal()
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Any) -> None:

@@ -17,10 +17,10 @@ from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import Malformed
 from colonies_node.core.store.remembered import Once
 from colonies_node.http import cbor_socket, cose, payload
-from colonies_node.http.asgi import App, Gone, Receive, Send, read_body, respond
+from colonies_node.http.asgi import App, Gone, Receive, Send, read_body, respond, told
 from colonies_node.http.meter import GONE, Exchange
 from colonies_node.http.polling import poll
-from colonies_node.http.question import Marks, Question, told
+from colonies_node.http.question import Marks, Question
 from colonies_node.http.service import BatchForm, Service
 
 COSE = (b"content-type", b"application/cose")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,19 +22,17 @@ from colonies_node.core.broker.table import Kind, Row
 from colonies_node.core.errors import BadRequest, ColonyError, TimedOut, Unavailable
 from colonies_node.core.model.messages import SubscribeChannel
 from colonies_node.http import payload
+from colonies_node.http.asgi import Receive, Send, told
 from colonies_node.http.assignments import Given
 from colonies_node.http.connection import allow_messages, deliver, drop
 from colonies_node.http.line import Line
 from colonies_node.http.meter import Exchange
 from colonies_node.http.pubsub import deadline_of, listen
-from colonies_node.http.question import Marks, Question, told
+from colonies_node.http.question import Marks, Question
 from colonies_node.http.subscribers import Frame, Subscriber
 
 if TYPE_CHECKING:
     from colonies_node.http.cbor_door import CborDoor
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 

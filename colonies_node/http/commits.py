@@ -115,7 +115,7 @@ class Commits:
 
     async def _commit(self, batch: list[_Job]) -> None:
         changes = [job.change for job in batch]
-        outcomes = [Outcome(error=Internal("internal error, see the log of the server")) for _ in batch]
+        outcomes = [Outcome(error=Internal()) for _ in batch]
         began = trio.current_time()
         try:
             self._before()

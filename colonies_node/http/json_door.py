@@ -6,15 +6,14 @@ to the service. Every failure is an envelope with a sentence; the reply is text/
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from colonies_node.core.broker.table import TABLE, Kind, Row
-from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal
+from colonies_node.core.errors import BadRequest, Denied
 from colonies_node.core.identity import recover
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope, pubsub
-from colonies_node.http.asgi import TEXT, App, Gone, Receive, Send, live, read_body, respond
+from colonies_node.http.asgi import TEXT, App, Gone, Receive, Send, live, read_body, respond, told
 from colonies_node.http.meter import GONE, Exchange
 from colonies_node.http.polling import poll
 from colonies_node.http.service import Service
@@ -30,8 +29,6 @@ _NO_TYPE = (
     "invalid rpcMsg.PayloadType: empty (this usually means the client is misconfigured - check that COLONIES_PRVKEY and"
     " other environment variables are set correctly)"
 )
-
-log = logging.getLogger(__name__)
 
 
 class JsonDoor:
@@ -71,12 +68,9 @@ class JsonDoor:
             body = await self._reply(await read_body(receive), exchange, receive, send, headers)
         except Gone:
             exchange.status = GONE
-        except ColonyError as refusal:
+        except Exception as fault:
+            refusal = told(fault)
             exchange.status, body = refusal.status, envelope.failure(refusal)
-        except Exception:
-            log.exception("a request failed")
-            fault = Internal("internal error, see the log of the server")
-            exchange.status, body = fault.status, envelope.failure(fault)
         if body is not None:
             await self._respond(send, exchange.status, body, headers)
         self.service.meter.answered(exchange)

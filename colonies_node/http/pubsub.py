@@ -9,9 +9,8 @@ closing handshake: clients that wait for a process take a polite end for success
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,23 +22,19 @@ from colonies_node.core import limits
 from colonies_node.core.broker.channels import Backlog
 from colonies_node.core.broker.subscriptions import Watch
 from colonies_node.core.broker.table import TABLE, Kind, Row
-from colonies_node.core.errors import BadRequest, ColonyError, Denied, Internal, NotFound, SignatureRefused
+from colonies_node.core.errors import BadRequest, Denied, NotFound, SignatureRefused
 from colonies_node.core.identity import recover
 from colonies_node.core.model.messages import SubscribeChannel
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import envelope
+from colonies_node.http.asgi import Receive, Send, told
 from colonies_node.http.connection import drop
 from colonies_node.http.line import Line
 from colonies_node.http.service import Service
 from colonies_node.http.subscribers import Frame, Refusal, Stream, Subscriber, of_entries
 
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-
 CHANNEL_TIMEOUT_S: Final = 30
 """How long a stream lasts when its listener does not say."""
-
-log = logging.getLogger(__name__)
 
 
 async def serve(service: Service, receive: Receive, send: Send) -> None:
@@ -163,15 +158,9 @@ class _Connection:
         """Answer with what goes wrong inside."""
         try:
             yield
-        except ColonyError as fault:
-            refusal = fault
-        except Exception:
-            log.exception("a subscription failed")
-            refusal = Internal("internal error, see the log of the server")
-        else:
-            return
-        if not self._subscriber.put(Refusal(refusal), binary):
-            self._subscriber.over.set()
+        except Exception as fault:
+            if not self._subscriber.put(Refusal(told(fault, "a subscription failed")), binary):
+                self._subscriber.over.set()
 
 
 async def listen(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from colonies_node.core.broker.table import Row
-from colonies_node.core.errors import ColonyError, Internal
 from colonies_node.core.store.remembered import Once
 from colonies_node.http.service import Asked
-
-log = logging.getLogger(__name__)
 
 
 class Marks(NamedTuple):
@@ -30,11 +26,3 @@ class Question:
     row: Row | None
     message: Any
     batch: list[Asked]
-
-
-def told(fault: Exception) -> ColonyError:
-    """What a caller is told of what went wrong; the log has what is none of her business."""
-    if isinstance(fault, ColonyError):
-        return fault
-    log.error("a request failed", exc_info=fault)
-    return Internal("internal error, see the log of the server")

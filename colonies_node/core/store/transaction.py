@@ -124,5 +124,5 @@ def attempt(tx: Transaction, change: Change) -> Outcome:
         raise
     except Exception:
         log.exception("a change failed")
-        return Outcome(error=Internal("internal error, see the log of the server"))
+        return Outcome(error=Internal())
     return Outcome(value=value, events=tx.events[told:])
