@@ -51,37 +51,15 @@ def submit(tx: Transaction, message: m.SubmitFunctionSpec, call: Call) -> Proces
 
 
 def launch(tx: Transaction, spec: FunctionSpec, initiator: Initiator) -> ProcessRow:
-    """Store a waiting process that belongs to no workflow, and tell who may take it. Raises as `enqueue`."""
-    row = enqueue(tx, spec, initiator)
+    """Store a waiting process that belongs to no workflow, and tell who may take it. Raises as `compose`."""
+    row = enqueue(tx, compose(tx, spec, initiator), spec)
     tx.emit(ProcessChanged(row))
     tx.due(row.waitdeadline)
     return row
 
 
-def enqueue(
-    tx: Transaction,
-    spec: FunctionSpec,
-    initiator: Initiator,
-    *,
-    processgraphid: str = "",
-    waitforparents: int = 0,
-    input: str = "[]",
-    came: Came | None = None,
-) -> ProcessRow:
-    """Store a waiting process made from the spec. BadRequest for amounts and bounds that make no sense.
-
-    The next three are for members of a workflow: how many parents it waits for, and what a root is given (JSON).
-    `came` is for a process that another node knows already.
-    """
-    row = compose(
-        tx,
-        spec,
-        initiator,
-        processgraphid=processgraphid,
-        waitforparents=waitforparents,
-        input=input,
-        came=came,
-    )
+def enqueue(tx: Transaction, row: ProcessRow, spec: FunctionSpec) -> ProcessRow:
+    """Store a process that `compose` made of the spec, with its channels and its environment."""
     row = processes.insert(tx, row)
     if spec.channels:
         channels.declare(tx, row, spec.channels)
@@ -99,7 +77,11 @@ def compose(
     input: str = "[]",
     came: Came | None = None,
 ) -> ProcessRow:
-    """The waiting process that a spec makes, not stored yet. Raises as `enqueue`."""
+    """The waiting process that a spec makes, not stored yet. BadRequest for amounts and bounds that make no sense.
+
+    The next three are for members of a workflow: how many parents it waits for, and what a root is given (JSON).
+    `came` is for a process that another node knows already.
+    """
     low, high = limits.PRIORITY_RANGE
     if not low <= spec.priority <= high:
         raise BadRequest(f"Failed to submit function spec, priority outside range [{low}, {high}]")

@@ -168,7 +168,7 @@ def _store(
         dependencies = node.conditions.dependencies or ()
         node.conditions.colonyname = spec.colonyname
         node.maxexectime = node.maxexectime or -1
-        rows[node.nodename] = row = processes.enqueue(
+        row = processes.compose(
             tx,
             node,
             initiator,
@@ -176,6 +176,7 @@ def _store(
             waitforparents=len(set(dependencies)),
             input="[]" if dependencies else input,
         )
+        rows[node.nodename] = processes.enqueue(tx, row, node)
         tx.due(row.waitdeadline)
     for node in specs:
         for position, name in enumerate(node.conditions.dependencies or ()):
@@ -262,7 +263,8 @@ def add_child(tx: Transaction, message: m.AddChild, call: Call) -> Process:
     if graph.members() >= limits.MAX_WORKFLOW:
         raise BadRequest(f"A workflow must have at most {limits.MAX_WORKFLOW} processes, this one has them")
     spec.conditions.dependencies = []
-    row = processes.enqueue(tx, spec, Initiator("", ""), processgraphid=parent.processgraphid, waitforparents=1)
+    row = processes.compose(tx, spec, Initiator("", ""), processgraphid=parent.processgraphid, waitforparents=1)
+    row = processes.enqueue(tx, row, spec)
     graphs.grow(tx, parent.processgraphid)
     graphs.add_edge(tx, parent.seq, row.seq, 0)
     tx.due(row.waitdeadline)

@@ -263,49 +263,21 @@ def finish(
     return _must(tx.one(_CLOSE, (int(state), endtime or tx.now, out, errors, process.seq)))
 
 
-def settle(
-    tx: Transaction,
-    process: ProcessRow,
-    state: ProcessState,
-    *,
-    executorid: str,
-    starttime: int,
-    endtime: int,
-    retries: int,
-    out: str,
-    errors: str,
-) -> ProcessRow:
-    """Bring the process into the state that it has on the node which runs it: no deadline of ours counts meanwhile."""
-    values = (int(state), executorid, int(bool(executorid)), starttime, endtime, retries, out, errors, process.seq)
-    return _must(tx.one(_SETTLE, values))
-
-
-def with_end(
-    process: ProcessRow,
-    state: ProcessState,
-    *,
-    executorid: str,
-    starttime: int,
-    endtime: int,
-    retries: int,
-    runsat: str,
-    out: str,
-    errors: str,
-) -> ProcessRow:
-    """The process as it is once it has ended elsewhere; not stored yet."""
-    return msgspec.structs.replace(
-        process,
-        state=state,
-        assignedexecutorid=executorid,
-        isassigned=int(bool(executorid)),
-        starttime=starttime,
-        endtime=endtime,
-        waitdeadline=0,
-        retries=retries,
-        runsat=runsat,
-        out=out,
-        errors=errors,
+def settle(tx: Transaction, process: ProcessRow) -> ProcessRow:
+    """Store the process as it is on the node which runs it: its state, executor, times, retries, output and errors.
+    No deadline of ours counts meanwhile."""
+    values = (
+        int(process.state),
+        process.assignedexecutorid,
+        process.isassigned,
+        process.starttime,
+        process.endtime,
+        process.retries,
+        process.out,
+        process.errors,
+        process.seq,
     )
+    return _must(tx.one(_SETTLE, values))
 
 
 def set_origin(tx: Transaction, process: ProcessRow, link: int) -> ProcessRow:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -20,6 +20,7 @@ from colonies_node.core.store import links, logs, processes, shares
 from colonies_node.core.store.links import LinkRow
 from colonies_node.core.store.shares import GIVEN, SENDING, ShareRow
 from colonies_node.core.store.transaction import Transaction
+from colonies_node.sync.link import Node
 from colonies_node.sync.reference.seats import Seat, Seats
 from colonies_node.sync.reference.server import Lost, Server, There, Unfit
 
@@ -30,16 +31,6 @@ USERS_LABEL: Final = "COLONIES_LABEL"
 """The environment variable there that holds the label which the process has here."""
 
 RUNNING: Final = ProcessState.RUNNING
-
-
-class Node(Protocol):
-    """What is needed of this node (http/service.py)."""
-
-    async def write(self, change: Callable[[Transaction], Any]) -> Any: ...
-
-    def read(self, look: Callable[[Transaction], Any]) -> Any: ...
-
-    def clock(self) -> int: ...
 
 
 class Errands:

@@ -16,7 +16,8 @@ from colonies_node.core.model.sync import Item, Letter, Mark, Offered, SyncMessa
 from colonies_node.core.states import ExecutorState
 from colonies_node.core.store import links
 from colonies_node.core.store.transaction import Transaction
-from colonies_node.sync.reference.errands import Errands, Node
+from colonies_node.sync.link import Node
+from colonies_node.sync.reference.errands import Errands
 from colonies_node.sync.reference.seats import Seat, Seats
 from colonies_node.sync.reference.server import Door, Server, is_membership
 from colonies_node.sync.reference.watch import Watch

@@ -13,15 +13,12 @@ import trio
 from colonies_node.core.errors import Refused
 from colonies_node.core.identity import Signer, digest
 from colonies_node.core.model.executor import Executor
-from colonies_node.core.model.sync import Upstream
+from colonies_node.core.model.sync import NODE_TYPE, Upstream
 from colonies_node.core.states import ExecutorState
 from colonies_node.sync.reference.server import Server, Unfit, is_membership
 
 REFRESH_S: Final = 60.0
 """Seconds for which the list of executors is good."""
-
-TYPE: Final = "node"
-"""The type of an executor that takes no work."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Seats:
         if own is not None:
             self._name, self._type = own.executorname, own.executortype
         self._name = self._name or f"node-{self.own.id[:12]}"
-        self._type = self._type or next(iter(accept), TYPE)
+        self._type = self._type or next(iter(accept), NODE_TYPE)
         self.all = {self._type: Seat(self.own, self._name, self._type)}
         for executortype in accept:
             self.of_type(executortype)

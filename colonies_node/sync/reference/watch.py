@@ -21,7 +21,8 @@ from colonies_node.core.store import links, processes, shares
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.shares import TAKEN, ShareRow
 from colonies_node.core.store.transaction import Transaction
-from colonies_node.sync.reference.errands import Errands, Node
+from colonies_node.sync.link import Node
+from colonies_node.sync.reference.errands import Errands
 from colonies_node.sync.reference.seats import Seat, Seats
 from colonies_node.sync.reference.server import Server, There, instant
 

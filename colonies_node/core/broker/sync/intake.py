@@ -16,8 +16,8 @@ from colonies_node.core.broker.call import Initiator
 from colonies_node.core.broker.sync import names
 from colonies_node.core.broker.sync.letters import HISTORY, OFFER, REPORT, REVOKE, is_held
 from colonies_node.core.errors import BadRequest, Rejected
-from colonies_node.core.model.process import Attribute
-from colonies_node.core.model.sync import Item
+from colonies_node.core.model.process import Attribute, FunctionSpec
+from colonies_node.core.model.sync import Item, Submitted
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import ProcessState
@@ -160,17 +160,23 @@ def _store(tx: Transaction, link: LinkRow, item: Item, path: str) -> ProcessRow:
     """A waiting process here, as the peer describes it, that was submitted there (empty: here)."""
     told = item.process
     assert told is not None, "looked at before"
-    spec = told.spec
-    spec.conditions.colonyname = link.colonyname
-    spec.conditions.dependencies = []
+    spec = _adopted(link, told)
     spec.maxwaittime = min(told.waitleft, limits.MAX_SECONDS) if told.waitleft > 0 else UNLIMITED
-    return submitted.enqueue(
-        tx,
-        spec,
-        Initiator(told.initiatorid, told.initiatorname),
-        input=_document(told.input or [], limits.MAX_INPUT),
-        came=submitted.Came(link.seq, _process_id(item), max(tx.now - max(told.age, 0), 1), path),
-    )
+    came = submitted.Came(link.seq, _process_id(item), max(tx.now - max(told.age, 0), 1), path)
+    return submitted.enqueue(tx, _compose(tx, told, came), spec)
+
+
+def _adopted(link: LinkRow, told: Submitted) -> FunctionSpec:
+    """The peer's spec as one of the colony here."""
+    told.spec.conditions.colonyname = link.colonyname
+    told.spec.conditions.dependencies = []
+    return told.spec
+
+
+def _compose(tx: Transaction, told: Submitted, came: submitted.Came) -> ProcessRow:
+    """The waiting process that the peer's spec makes, not stored yet."""
+    initiator = Initiator(told.initiatorid, told.initiatorname)
+    return submitted.compose(tx, told.spec, initiator, input=_document(told.input or [], limits.MAX_INPUT), came=came)
 
 
 # -- what a giver hears -----------------------------------------------------------------------------------------------
@@ -254,23 +260,25 @@ def _follow(tx: Transaction, process: ProcessRow, item: Item) -> None:
         return
     if was == ProcessState.WAITING and state > ProcessState.RUNNING and item.executorid:
         # Its workflow, and whoever listens, should hear that it ran.
-        process = _settle(tx, process, ProcessState.RUNNING, item)
+        process = processes.settle(tx, _as_there(tx, process, ProcessState.RUNNING, item))
         flow.moved(tx, was, process)
         was = ProcessState.RUNNING
-    after = _settle(tx, process, state, item)
+    after = processes.settle(tx, _as_there(tx, process, state, item))
     if was == state:
         flow.told(tx, after)
     else:
         flow.moved(tx, was, after)
 
 
-def _settle(tx: Transaction, process: ProcessRow, state: ProcessState, item: Item) -> ProcessRow:
+def _as_there(tx: Transaction, process: ProcessRow, state: ProcessState, item: Item) -> ProcessRow:
+    """The process as the peer says that it is, in this state; not stored yet."""
     ended = state > ProcessState.RUNNING
-    return processes.settle(
-        tx,
+    executorid = item.executorid[: limits.MAX_NAME]
+    return replace(
         process,
-        state,
-        executorid=item.executorid[: limits.MAX_NAME],
+        state=state,
+        assignedexecutorid=executorid,
+        isassigned=int(bool(executorid)),
         starttime=_instant(tx, item.starttime),
         endtime=(_instant(tx, item.endtime) or tx.now) if ended else 0,
         retries=max(item.retries, 0),
@@ -350,35 +358,16 @@ def history(tx: Transaction, link: LinkRow, item: Item) -> bool:
 def _record(tx: Transaction, link: LinkRow, item: Item) -> ProcessRow:
     told = item.process
     assert told is not None, "looked at before"
-    told.spec.conditions.colonyname = link.colonyname
-    told.spec.conditions.dependencies = []
-    process = submitted.compose(
-        tx,
-        told.spec,
-        Initiator(told.initiatorid, told.initiatorname),
-        input=_document(told.input or [], limits.MAX_INPUT),
-        came=submitted.Came(
-            link.seq,
-            _process_id(item),
-            _instant(tx, told.submissiontime) or tx.now,
-            names.path(link.name, told.origin),
-        ),
+    spec = _adopted(link, told)
+    submissiontime = _instant(tx, told.submissiontime) or tx.now
+    came = submitted.Came(link.seq, _process_id(item), submissiontime, names.path(link.name, told.origin))
+    process = replace(
+        _as_there(tx, _compose(tx, told, came), ProcessState(item.state), item),
+        waitdeadline=0,
+        runsat=names.path(link.name, item.where) if item.where else "",
     )
-    process = processes.insert(
-        tx,
-        processes.with_end(
-            process,
-            ProcessState(item.state),
-            executorid=item.executorid[: limits.MAX_NAME],
-            starttime=_instant(tx, item.starttime),
-            endtime=_instant(tx, item.endtime) or tx.now,
-            retries=max(item.retries, 0),
-            runsat=names.path(link.name, item.where) if item.where else "",
-            out=_document(item.out or [], limits.MAX_INPUT),
-            errors=_document(item.errors or [], limits.MAX_INPUT),
-        ),
-    )
-    submitted.keep_env(tx, process, told.spec.env or {})
+    process = processes.insert(tx, process)
+    submitted.keep_env(tx, process, spec.env or {})
     return process
 
 
