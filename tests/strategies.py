@@ -246,3 +246,19 @@ def _of(hint: Any) -> st.SearchStrategy[Any]:
     if hint is float:
         return st.floats(allow_nan=False, allow_infinity=False)
     return st.from_type(hint)
+
+
+_upstreams = st.sampled_from(("up", "up", "two"))
+
+disk_stories = st.lists(
+    st.one_of(
+        st.sampled_from(("submit", "submit", "workflow", "give", "reported", "room", "room")),
+        st.sampled_from(("log", "succeed", "succeed", "fail", "vanish", "more")),
+        st.tuples(st.sampled_from(("write", "confirm", "tell", "tell", "unconfirm")), _upstreams),
+        st.tuples(st.just("leave"), st.sampled_from((200, 100, 50, 20))),
+    ),
+    min_size=20,
+    max_size=80,
+)
+"""What happens, one after the other, on a node whose disk fills up and that has an upstream, and perhaps another one:
+`leave` names the free MiB."""

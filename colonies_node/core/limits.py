@@ -192,11 +192,11 @@ CHECKPOINT_NOW_PAGES: Final = 16_000
 Only a reader still at work, in a long search or list, can hold it up."""
 
 RESERVE_PART: Final = 16
-"""The part of the disk's reserve that is written before the node looks at the disk again, and that the log may fill
-while there is little room: what is written fills it twice, in the log and in the file, until the log is folded."""
+"""The part of the disk's reserve that is written before the node looks at the disk again, and that the log may always
+fill: what is written takes room twice, in the log and in the file, until the log is folded."""
 
 CHECKPOINT_SHORT_PAGES: Final = 100
-"""Pages that the log may have at the least then: it is worth a fold."""
+"""Pages that the log may have however full the disk is: fewer are not worth a fold."""
 
 PAGE: Final = 4_096
 """Bytes of a page of the store."""

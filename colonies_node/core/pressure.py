@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from colonies_node.core import limits
 from colonies_node.core.errors import Unavailable
 
 
@@ -84,6 +85,17 @@ def usable(sizes: Sizes, reserve: int) -> int:
     the log first, which needs room of its own on the disk: without an eighth of the reserve for that, they help nobody.
     """
     return sizes.free + (sizes.spare if sizes.free + sizes.log >= reserve // 8 else 0)
+
+
+def log_room(sizes: Sizes, reserve: int) -> int:
+    """Bytes that the log may have before it is folded.
+
+    What is in it takes room twice until then: in the log, and in the file as soon as the fold begins. Of a disk that
+    gets full the log gets an eighth of what is left above the reserve, so that what is free now is a good guess of what
+    will be.
+    """
+    least = max(reserve // limits.RESERVE_PART, limits.CHECKPOINT_SHORT_PAGES * limits.PAGE)
+    return max((usable(sizes, reserve) - reserve) // 8, least)
 
 
 def mebibytes(number: int) -> str:

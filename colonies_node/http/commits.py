@@ -83,9 +83,11 @@ class Commits:
         value: T = job.outcome.value
         return value
 
-    def keep_log_short(self, pages: int) -> None:
-        """Fold the log at so many pages, and give its room back to the disk; 0 lets it grow as usual."""
-        self._fold_now_at = self._fold_pages = pages or limits.CHECKPOINT_NOW_PAGES
+    def keep_log_under(self, size: int) -> None:
+        """Fold the log at so many bytes, if that is sooner than usual, and give its room back to the disk."""
+        waited = self._fold_now_at - self._fold_pages
+        self._fold_pages = min(size // limits.PAGE, limits.CHECKPOINT_NOW_PAGES)
+        self._fold_now_at = self._fold_pages + waited
 
     async def run(self) -> None:
         """Commit what comes, and fold the log when it has grown, until cancelled."""

@@ -1,5 +1,5 @@
 """How much room the store has, looked at while the node works: before a commit, once a second at most, or sooner when
-the log has grown much.
+much was written.
 
 So what a change in that commit is told (core/pressure.py) is never older than a second, however long the node was idle
 and whoever filled the disk meanwhile. An idle node does not look.
@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 import trio
 
-from colonies_node.core import limits
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.errors import StoreError
-from colonies_node.core.pressure import Level, Pressure, Sizes, mebibytes, usable
+from colonies_node.core.pressure import Level, Pressure, Sizes, log_room, mebibytes
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +23,12 @@ FRESH_S = 1.0
 
 
 class Disk:
-    """The state of the store's disk. `size` measures; `changed` is told whether there is little room, when that
-    changes."""
+    """The state of the store's disk. `size` measures; `keep_log_under` is told how many bytes the log may have."""
 
-    def __init__(self, size: Callable[[], Sizes], changed: Callable[[bool], None]) -> None:
+    def __init__(self, size: Callable[[], Sizes], keep_log_under: Callable[[int], None]) -> None:
         self.pressure = Pressure()
         self._size = size
-        self._changed = changed
+        self._keep_log_under = keep_log_under
         self._stale_at = float("-inf")
 
     def look(self, rules: Rules, *, now: bool = False, fold: Callable[[], bool] | None = None) -> bool:
@@ -43,15 +41,13 @@ class Disk:
         self._stale_at = trio.current_time() + FRESH_S
         try:
             sizes = self._size()
-            part = rules.disk_reserve // limits.RESERVE_PART
-            if fold and sizes.log > part and usable(sizes, rules.disk_reserve) < 2 * rules.disk_reserve and fold():
+            if fold and sizes.log > log_room(sizes, rules.disk_reserve) and fold():
                 sizes = self._size()
         except (StoreError, OSError):
             return False  # the commit that comes now says what is wrong with the disk
-        level, short = self.pressure.level, self.pressure.short
+        level = self.pressure.level
         self.pressure.measure(sizes, rules.disk_reserve, rules.disk_priority)
-        if self.pressure.short != short:
-            self._changed(self.pressure.short)
+        self._keep_log_under(log_room(sizes, rules.disk_reserve))
         if self.pressure.level != level:
             _say(self.pressure, level)
         return True

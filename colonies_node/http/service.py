@@ -92,7 +92,7 @@ class Service:
         self.subscribers = Subscribers(self._encoded, self._is_member)
         self._alarm = Alarm(clock, self._fire, self._clock_stepped)
         self._commits = Commits(store, self._tell, self._alarm.set, self.meter, self._look_at_disk)
-        self.disk = Disk(lambda: self.read(store.size), self._keep_log_short)
+        self.disk = Disk(lambda: self.read(store.size), self._commits.keep_log_under)
         self._firing = False
         self._pages = 0
         store.write(links.begin_timeline)
@@ -300,15 +300,11 @@ class Service:
     def _look_at_disk(self) -> None:
         """A commit is about to be made. What happens may be what an upstream has confirmed: then there is room to
         make."""
-        grown = abs(self.store.log_pages - self._pages) >= self._part()
-        if not self.disk.look(self.rules, now=grown, fold=self.store.fold_now):
-            return
-        self._pages = self.store.log_pages
+        grown = self.store.written_pages - self._pages >= self._part()
+        if self.disk.look(self.rules, now=grown, fold=self.store.fold_now):
+            self._pages = self.store.written_pages
         if self.disk.pressure.short and not self._firing:
             self._alarm.set(self._sweeps.room + SOON)
-
-    def _keep_log_short(self, short: bool) -> None:
-        self._commits.keep_log_short(max(self._part(), limits.CHECKPOINT_SHORT_PAGES) if short else 0)
 
     def _part(self) -> int:
         """Pages of the part of the reserve after which it is time to look at it."""

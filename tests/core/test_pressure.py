@@ -4,21 +4,27 @@ only this node has is deleted."""
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from colonies_node.core.broker import work
 from colonies_node.core.broker.sync import exchange, intake, letters, upstreams
 from colonies_node.core.errors import BadRequest, Unavailable
 from colonies_node.core.model.sync import Item, Line, Mark, Upstream
 from colonies_node.core.model.times import SECOND
-from colonies_node.core.pressure import Level, Pressure, Sizes
-from colonies_node.core.store import links, processes, reclaim
+from colonies_node.core.pressure import Level, Pressure, Sizes, log_room
+from colonies_node.core.store import links, processes, reclaim, shares
 from colonies_node.core.store.links import LinkRow
 from colonies_node.core.timers import SHORT
 from tests.core.colony import NAME, OWNER, USER, Colony
+from tests.strategies import disk_stories
 
 MIB = 1 << 20
 RESERVE = 64 * MIB
@@ -158,6 +164,12 @@ def test_a_level_is_left_at_an_eighth_more_than_its_bound_so_that_it_does_not_fl
     critical = {"level": Level.CRITICAL}
     assert level_at(35 * MIB, before=critical) is Level.CRITICAL
     assert level_at(36 * MIB, before=critical) is Level.LOW
+
+
+def test_the_log_gets_an_eighth_of_what_is_left_above_the_reserve_and_always_a_little() -> None:
+    assert log_room(Sizes(0, 0, 104 * MIB, 0), RESERVE) == 5 * MIB
+    assert log_room(Sizes(0, 0, RESERVE, 0), RESERVE) == RESERVE // 16
+    assert log_room(Sizes(0, 0, 0, 0), MIB) == 400 << 10
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -516,3 +528,191 @@ def test_a_priority_that_is_no_priority_is_told_as_such_while_there_is_room(colo
     colony.leave(LITTLE)
     with pytest.raises(BadRequest, match="priority outside range"):
         colony.submit(priority=50_001)
+
+
+# -- whatever happens -------------------------------------------------------------------------------------------------
+
+State = tuple[tuple[Any, ...], list[str]]
+"""Of a process the state, output and errors, and all lines of its log."""
+
+
+class Story:
+    """A node that is short of room, how each of its processes was last, and what each of its upstreams has."""
+
+    def __init__(self, colony: Small, *upstreams: str) -> None:
+        self.colony = colony
+        self.written: dict[str, list[tuple[str, int, list[Item]]]] = {name: [] for name in upstreams}
+        self.has: dict[str, dict[str, State]] = {name: {} for name in upstreams}
+        self.last: dict[str, State] = {}
+        self.deleted = 0
+        for name in upstreams:
+            colony.link(name)
+        self.leave(100)
+
+    def go(self, step: Any) -> None:
+        """Take one step; what there is nothing for is passed over."""
+        name, *more = step if isinstance(step, tuple) else (step,)
+        if more and more[0] == "two" and "two" not in self.has:
+            return
+        with suppress(Unavailable):
+            getattr(self, name)(*more)
+        self.look()
+
+    def look(self) -> None:
+        """Keep how every process is; of those that are gone every upstream must have just that."""
+        present = self.colony.there()
+        for processid in self.last.keys() - present:
+            self.deleted += 1
+            state = self.last.pop(processid)
+            assert state[0][0] > 1, "it had not ended"
+            for name, has in self.has.items():
+                assert has.get(processid) == state, f"{name} does not have it as it was here"
+        logs: dict[str, list[str]] = {processid: [] for processid in present}
+        for processid, message in self.colony.rows("select processid, message from logs order by seq"):
+            logs[processid].append(message)
+        for processid, *state in self.colony.rows("select processid, state, out, errors from processes"):
+            self.last[processid] = tuple(state), logs[processid]
+
+    def submit(self) -> None:
+        self.colony.submit(priority=5)
+
+    def workflow(self) -> None:
+        self.colony.workflow()
+
+    def _running(self) -> str | None:
+        found = self.colony.rows(
+            f"select processid from processes where state = 1 and assignedexecutorid = '{self.colony.ann}' limit 1"
+        )
+        if found:
+            return str(found[0][0])
+        taken = self.colony.assign(self.colony.ann)
+        return taken.processid if taken else None
+
+    def log(self) -> None:
+        if processid := self._running():
+            self.colony.now += SECOND
+            self.colony.call(self.colony.ann, "addlogmsg", processid=processid, message=f"line {self.colony.now}")
+
+    def vanish(self) -> None:
+        """The answer that brought the work was lost: it goes back to the queue."""
+        if processid := self._running():
+            self.colony.commit(lambda tx: work.take_back(tx, processid, self.colony.ann))
+
+    def succeed(self) -> None:
+        if processid := self._running():
+            self.colony.now += SECOND
+            self.colony.call(self.colony.ann, "closesuccessfulmsg", processid=processid, out=[self.colony.now])
+
+    def fail(self) -> None:
+        if processid := self._running():
+            self.colony.now += SECOND
+            self.colony.call(self.colony.ann, "closefailedmsg", processid=processid, errors=["no"])
+
+    def more(self) -> None:
+        """The executor says once more that it is done, with another output."""
+        done = self.colony.rows(
+            f"select processid from processes where state = 2 and assignedexecutorid = '{self.colony.ann}'"
+            " order by endtime desc limit 1"
+        )
+        for (processid,) in done:
+            self.colony.now += SECOND
+            self.colony.call(self.colony.ann, "closesuccessfulmsg", processid=processid, out=[self.colony.now])
+
+    def give(self) -> None:
+        """A process that waits goes to the first upstream."""
+
+        def give(tx: Any) -> None:
+            link = self.colony._link(tx, "up")
+            for process in processes.waiting_after(tx, NAME, (-(1 << 63), 0), 1):
+                exchange.give(tx, link, processes.give_away(tx, process, link.seq))
+
+        self.colony.commit(give)
+
+    def reported(self) -> None:
+        """The first upstream has run what it was given and was told of, and says so.
+
+        It has the output and the log of that, but no line from before it was given.
+        """
+        found = self.colony.rows(
+            "select processid, term from processes join shares using (processid)"
+            " where state = 0 and away = 1 and link = 1 and known = 1 limit 1"
+        )
+        for processid, term in found:
+            self.colony.now += SECOND
+            out = [self.colony.now]
+            line = Line(position=1, executorname="theirs", message="there", timestamp=self.colony.now)
+            item = Item(
+                kind="report", processid=processid, term=term, state=2, executorid="e" * 64, out=out, logs=[line]
+            )
+            self.colony.commit(lambda tx, item=item: intake.take_in(tx, self.colony._link(tx, "up"), [item]))
+            self.has["up"][processid] = (2, _document(out), "[]"), ["there"]
+
+    def write(self, name: str) -> None:
+        def gather(tx: Any) -> tuple[str, int, list[Item]]:
+            batch = letters.gather(tx, self.colony._link(tx, name), 1 << 20)
+            return links.timeline(tx), batch.number, batch.items
+
+        letter = self.colony.commit(gather)
+        if letter[1]:
+            self.written[name].append(letter)
+
+    def confirm(self, name: str) -> None:
+        """The upstream takes in the letters that are on their way, and says so."""
+        if not self.written[name]:
+            return
+        for tag, number, items in self.written[name]:
+            for item in items:
+                if item.kind == "history":
+                    _, lines = self.has[name].get(item.processid, ((), []))
+                    state = (item.state, _document(item.out), _document(item.errors))
+                    self.has[name][item.processid] = state, [*lines, *(line.message for line in item.logs or ())]
+            mark = Mark(timeline=tag, batch=number)
+        self.written[name].clear()
+        self.colony.commit(lambda tx: letters.confirm(tx, self.colony._link(tx, name), mark))
+
+    def tell(self, name: str) -> None:
+        self.write(name)
+        self.confirm(name)
+
+    def unconfirm(self, name: str) -> None:
+        """The letters that are on their way get lost: what was in them is told again."""
+        self.written[name].clear()
+
+        def rewind(tx: Any) -> None:
+            link = self.colony._link(tx, name)
+            shares.rewind(tx, link.seq, link.confirmed)
+
+        self.colony.commit(rewind)
+
+    def leave(self, free: int) -> None:
+        self.colony.leave(free * MIB)
+
+    def room(self) -> None:
+        self.colony.make_room()
+
+
+def _document(items: Any) -> str:
+    return json.dumps(items, separators=(",", ":"))
+
+
+@example(["submit", "log", "vanish", "give", ("tell", "up"), "reported", ("tell", "up"), "room"], ("up",))
+@settings(max_examples=150, deadline=None)
+@given(disk_stories, st.sampled_from((("up",), ("up", "two"))))
+def test_whatever_happens_in_whatever_order_nothing_goes_that_an_upstream_does_not_have(
+    steps: list[Any], upstreams: tuple[str, ...]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        colony = Small(Path(folder))
+        story = Story(colony, *upstreams)
+        for step in steps:
+            story.go(step)
+        colony.close()
+
+
+def test_such_a_story_does_delete_something(colony: Small) -> None:
+    story = Story(colony, "up", "two")
+    told = [("tell", "up"), ("tell", "two")]
+    given_up = ["submit", "give", *told, "reported", *told]
+    for step in ["submit", "log", "succeed", "workflow", "succeed", "fail", *told, *given_up, "room"]:
+        story.go(step)
+    assert story.deleted == 4

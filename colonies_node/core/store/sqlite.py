@@ -65,6 +65,8 @@ class Store:
                 raise _opening_fault(self.path, fault) from None
             raise
         self.log_pages = 0
+        self.written_pages = 0
+        """Pages that were written since the start, as far as the log's length tells."""
         self._writer.set_wal_hook(self._note_log)
 
     def close(self) -> None:
@@ -153,6 +155,8 @@ class Store:
             self._writer.execute("rollback")
 
     def _note_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        # A log that is shorter than before has begun anew.
+        self.written_pages += pages - self.log_pages if pages > self.log_pages else pages
         self.log_pages = pages
         return apsw.SQLITE_OK
 
