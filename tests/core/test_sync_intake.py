@@ -16,6 +16,7 @@ from colonies_node.core.errors import BadRequest, Rejected
 from colonies_node.core.model.process import Attribute, FunctionSpec
 from colonies_node.core.model.sync import Item, Line, Submitted
 from colonies_node.core.model.times import DAY, SECOND
+from colonies_node.core.store import reclaim
 from tests.core.colony import NAME, USER, executor_id
 from tests.core.pair import CANCELLED, FAILED, RUNNING, SUCCESS, WAITING, Pair
 
@@ -590,3 +591,88 @@ def test_what_cannot_be_used_does_not_keep_the_others_from_being_taken_in(join: 
     )
     pair.tell(*bad, good)
     assert pair.upper.ids() == {"7" * 64}
+
+
+def _gone(node: Any) -> int:
+    """Let a node make room; how many processes it deleted for that."""
+    walk, gone, more = reclaim.Walk(), 0, True
+    while more:
+        count, more = node.commit(lambda tx: reclaim.sweep(tx, walk))
+        gone += count
+    return gone
+
+
+def test_what_the_upper_node_cannot_use_is_named_and_stays_below_as_the_only_copy(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upper node of another version, whose limits are others. The answer that names it may get lost."""
+    pair = join(record=True)
+    pair.lower.hire("ann")
+    pair.lower.submit()
+    pair.lower.submit()
+    odd, plain = pair.lower.run("ann", 1, log="x" * 2_000), pair.lower.run("ann", 2)
+    monkeypatch.setattr(limits, "MAX_LOG_MESSAGE", 1_000)
+    for _ in range(2):
+        answer = pair.deliver(pair.write())
+        assert answer.unusable == [odd]
+    pair.hear(answer)
+    assert pair.up.confirmed == 0
+    pair.settle()
+    assert pair.upper.ids() == {plain}
+    assert odd in pair.up.note
+    assert _gone(pair.lower) == 1
+    assert pair.lower.ids() == {odd}
+    assert pair.lower.logs(odd) == ["x" * 2_000]
+
+
+def test_a_record_of_which_the_upper_node_can_use_only_a_part_stays_below(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = join(record=True)
+    ann = executor_id("ann")
+    pair.lower.hire("ann")
+    processid = pair.lower.submit()
+    assert pair.lower.take("ann") == processid
+    for message in ("x" * 1_500, "y" * 1_500, "z" * 2_000):
+        pair.lower.call(ann, "addlogmsg", processid=processid, message=message)
+    pair.lower.call(ann, "closesuccessfulmsg", processid=processid, out=[1])
+    monkeypatch.setattr(limits, "MAX_LOG_MESSAGE", 1_600)
+    for _ in range(8):
+        pair.exchange(room=200)
+    assert pair.upper.logs(processid) == ["x" * 1_500, "y" * 1_500]
+    assert _gone(pair.lower) == 0
+
+
+def test_a_result_that_the_upper_node_cannot_use_fails_there_with_a_sentence_and_stays_below(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = join(accept=["cam"], record=True)
+    processid = from_above(pair)
+    pair.lower.hire("cia", "cam")
+    pair.settle()
+    assert pair.lower.take("cia") == processid
+    pair.settle()
+    pair.lower.call(executor_id("cia"), "closesuccessfulmsg", processid=processid, out=["x" * 2_000])
+    monkeypatch.setattr(limits, "MAX_INPUT", 1_000)
+    pair.settle()
+    assert journey(pair, processid) == (SUCCESS, FAILED)
+    (error,) = pair.upper.process(processid)["errors"]
+    assert error.startswith("What low says of its end cannot be used: a list must have at most")
+    assert _gone(pair.lower) == 0
+    assert pair.lower.out(processid) == ["x" * 2_000]
+
+
+def test_a_result_from_above_that_cannot_be_used_fails_below_with_a_sentence(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = join()
+    pair.upper.hire("ann", "gpu")
+    processid = work(pair)
+    pair.exchange()
+    assert pair.upper.take("ann") == processid
+    pair.upper.call(executor_id("ann"), "closesuccessfulmsg", processid=processid, out=["x" * 2_000])
+    monkeypatch.setattr(limits, "MAX_INPUT", 1_000)
+    pair.settle()
+    assert journey(pair, processid) == (FAILED, SUCCESS)
+    (error,) = pair.lower.process(processid)["errors"]
+    assert error.startswith("What high says of its end cannot be used: a list must have at most")

@@ -143,6 +143,9 @@ FIELDS: Final = (
         "keyfile", "offload", "window", "record", "order", "budget", "tlsverify", "paused", "connected", "why",
         "waiting", "waitingbytes", "unconfirmed", "away", "taken", "sent", "received", "note", "diskpressure", "passed",
     ),
+    *_ids(
+        "unusable",
+    ),
     # -- append here
 )
 # fmt: on

@@ -112,7 +112,8 @@ class SyncMessage(OfColony):
 class Letter(Record):
     """The answer of an upstream; fields as in a SyncMessage.
 
-    `passed`: the letter was passed over for a later one. `ancestors` are the node ids of the sender and of all above
+    `passed`: the letter was passed over for a later one. `unusable` names processes whose end cannot be used there: only
+    the lower node has a record of them. `ancestors` are the node ids of the sender and of all above
     it; `offers` is what its executors, and theirs above, are, null when the sender knows that.
     """
 
@@ -124,6 +125,7 @@ class Letter(Record):
     have: Mark = always(Mark)
     items: list[Item] | None = always(list)
     need: list[str] | None = always(list)
+    unusable: list[str] | None = None
     ancestors: list[str] | None = always(list)
     offers: list[Offered] | None = null()
 

@@ -2,9 +2,10 @@
 
 An upstream has all of a process when its row of the outbox says so: known there, no news since, and the last letter
 about it confirmed; so says every other link that is to hear of it. What only this node has stays whatever the upstream
-confirms: a result that came too late for it (the upstream keeps the beginning of that), and the log and attributes of a
-process from before it was given away (`private`, set by triggers). A workflow goes whole, once that is true of
-all its members, and not as long as a cron hands its output on. On a node without such an upstream nothing goes.
+confirms: what it says it cannot use, a result that came too late for it (it keeps the beginning of that), and the log
+and attributes of a process from before it was given away (`private`, set by triggers). A workflow goes whole, once that
+is true of all its members, and not as long as a cron hands its output on. On a node without such an upstream nothing
+goes.
 
 A row that is deleted leaves its pages in the file, as free ones that what comes next is written to. The file does not
 shrink, it stops growing; so its free pages are counted as free (core/pressure.py).
@@ -36,7 +37,8 @@ _KEPT_UPSTREAM: Final = """
           and known = 1 and dirty = 0 and shares.batch <= confirmed and not (role = 'given' and private = 1)
     ) and not exists (
         select 1 from shares join links on links.seq = shares.link
-        where shares.processid = p.processid and role <> 'heard' and (dirty = 1 or shares.batch > confirmed)
+        where shares.processid = p.processid and role <> 'heard'
+          and (role = 'kept' or dirty = 1 or shares.batch > confirmed)
     ) and (
         hasattributes = 0 or not exists (select 1 from attributes where targetid = p.processid and key = 'sync.late')
     )

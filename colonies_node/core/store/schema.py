@@ -413,7 +413,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     create index shares_sent on shares (link, batch) where batch > 0;
     create trigger shares_change after update of state, assignedexecutorid, away, out, errors on processes
     when new.shared = 1 begin
-        update shares set dirty = 1 where processid = new.processid and role <> 'heard';
+        update shares set dirty = 1 where processid = new.processid and role not in ('heard', 'kept');
     end;
     create trigger shares_graph after update of state on processgraphs
     when new.state > 1 and new.told = 0 and exists (select 1 from links where record = 1) begin
@@ -440,7 +440,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     end;
     create trigger shares_go after delete on processes when old.shared = 1 begin
         delete from shares where processid = old.processid
-            and (role in ('told', 'heard') or (old.state > 1 and dirty = 0));
+            and (role in ('told', 'heard', 'kept') or (old.state > 1 and dirty = 0));
         update shares set dirty = 1 where processid = old.processid;
     end;
     create trigger shares_log after insert on logs when new.processid <> '' begin

@@ -4,7 +4,7 @@ A row joins a link and a process. Its `role` is
 
     given     the peer is to run it, for us            taken   we run it, for the peer
     told      it ended here, the peer keeps a record   heard   it ended there, we keep a record
-    refused   the peer gave us what we cannot take
+    refused   the peer gave us what we cannot take     kept    it ended here, the peer cannot use what it was told
 
 Triggers of the schema set `dirty` in the change that makes news. Sending clears it and notes the number of the letter
 (`batch`); what the peer does not confirm, or confirmed and has no more, is dirty again. Reading never deletes.
@@ -25,6 +25,7 @@ TAKEN: Final = "taken"
 TOLD: Final = "told"
 HEARD: Final = "heard"
 REFUSED: Final = "refused"
+KEPT: Final = "kept"
 
 SENDING: Final = "sending"
 """`remoteid` of a process that is being submitted, or was when an answer was lost."""

@@ -12,6 +12,7 @@ from colonies_node.core.broker import work
 from colonies_node.core.broker.access import require_member
 from colonies_node.core.broker.call import Call
 from colonies_node.core.broker.sync import intake, letters, offers
+from colonies_node.core.broker.sync.intake import Gaps
 from colonies_node.core.errors import BadRequest, Conflict, Denied, Internal
 from colonies_node.core.events import Waiter
 from colonies_node.core.model.sync import NODE_TYPE, Letter, Mark, SyncMessage
@@ -53,8 +54,8 @@ def exchange(tx: Transaction, message: SyncMessage, call: Call) -> Letter:
         )
     link = letters.confirm(tx, link, message.have)
     intake.forgot(tx, link, message.need or ())
-    need = intake.take_in(tx, link, message.items or ())
-    return tell(tx, message, call, _noted(tx, link, message, need), need)
+    gaps = intake.take_in(tx, link, message.items or ())
+    return tell(tx, message, call, _noted(tx, link, message, gaps), gaps)
 
 
 def _is_old(link: LinkRow, message: SyncMessage) -> bool:
@@ -65,16 +66,16 @@ def _is_old(link: LinkRow, message: SyncMessage) -> bool:
     return message.timeline in json.loads(link.retired)
 
 
-def _noted(tx: Transaction, link: LinkRow, message: SyncMessage, need: list[str]) -> LinkRow:
+def _noted(tx: Transaction, link: LinkRow, message: SyncMessage, gaps: Gaps) -> LinkRow:
     """The link once the letter is taken in."""
     if message.timeline != link.seen:
         retired = [*json.loads(link.retired), link.seen][-RETIRED_KEPT:]
         link = links.change(tx, link, seen=message.timeline, retired=json.dumps(retired))
-    link = letters.advance(tx, link, message.timeline, message.batch, message.confirmed, need)
+    link = letters.advance(tx, link, message.timeline, message.batch, message.confirmed, whole=not any(gaps))
     return links.change(tx, link, letter=message.letter)
 
 
-def tell(tx: Transaction, message: SyncMessage, call: Call, link: LinkRow, need: list[str]) -> Letter:
+def tell(tx: Transaction, message: SyncMessage, call: Call, link: LinkRow, gaps: Gaps) -> Letter:
     """Our letter to a lower node. Nothing of it counts as known before the node says that it has it."""
     if not members.paused(tx, message.colonyname):
         give_work(tx, link, _sender(call), message)
@@ -88,7 +89,8 @@ def tell(tx: Transaction, message: SyncMessage, call: Call, link: LinkRow, need:
         confirmed=link.confirmed,
         have=Mark(timeline=link.timeline, batch=link.batch),
         items=batch.items,
-        need=need,
+        need=gaps.need,
+        unusable=gaps.unusable,
         ancestors=ancestors(call.rules.nodeid, above),
         offers=None if offers.digest(found) == message.offered else found,
     )
@@ -100,7 +102,7 @@ def again(tx: Transaction, message: SyncMessage, call: Call) -> Letter:
     link = links.named(tx, DOWN, message.colonyname, _sender(call).executorname)
     if link is None:
         raise Internal("the link of a node that waits is gone")
-    return tell(tx, message, call, link, [])
+    return tell(tx, message, call, link, Gaps([], []))
 
 
 def link_of(tx: Transaction, message: SyncMessage, call: Call) -> int:
@@ -116,7 +118,7 @@ def link_of(tx: Transaction, message: SyncMessage, call: Call) -> int:
 
 def has_news(letter: Letter) -> bool:
     """Whether the lower node should have the letter at once."""
-    return bool(letter.items or letter.need) or letter.offers is not None
+    return bool(letter.items or letter.need or letter.unusable) or letter.offers is not None
 
 
 def waiters(message: SyncMessage, executor: ExecutorRow, link: int) -> list[Waiter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from colonies_node.core import limits
 from colonies_node.core.broker import flow
 from colonies_node.core.broker import processes as submitted
 from colonies_node.core.broker.call import Initiator
+from colonies_node.core.broker.flow import ENDED
 from colonies_node.core.broker.sync import names
 from colonies_node.core.broker.sync.letters import HISTORY, OFFER, REPORT, REVOKE, is_held
 from colonies_node.core.errors import BadRequest, Rejected
@@ -24,7 +25,7 @@ from colonies_node.core.states import ProcessState
 from colonies_node.core.store import attributes, executors, links, logs, processes, shares
 from colonies_node.core.store.links import LinkRow
 from colonies_node.core.store.processes import ProcessRow
-from colonies_node.core.store.shares import GIVEN, HEARD, REFUSED, TAKEN, ShareRow
+from colonies_node.core.store.shares import GIVEN, HEARD, KEPT, REFUSED, TAKEN, TOLD, ShareRow
 from colonies_node.core.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -33,24 +34,44 @@ UNLIMITED: Final = -1
 STATES: Final = frozenset(ProcessState)
 
 
-def take_in(tx: Transaction, link: LinkRow, items: Iterable[Item]) -> list[str]:
-    """Take in the items of a letter. The ids of processes of which the beginning is needed.
+class Gaps(NamedTuple):
+    """What of a letter could not be taken in: the ids of processes of which the beginning is needed, and of those of
+    which the end cannot be used."""
+
+    need: list[str]
+    unusable: list[str]
+
+
+def take_in(tx: Transaction, link: LinkRow, items: Iterable[Item]) -> Gaps:
+    """Take in the items of a letter, all that can be.
 
     An item that makes no sense is passed over with a line in the log: the others are not its fault. The giver of a
-    process that cannot be taken hears so, or would wait for it for ever.
+    process that cannot be taken hears so, or would wait for it for ever; and so does who waits for a result here.
     """
-    need: list[str] = []
+    gaps = Gaps([], [])
     for item in items:
         try:
             with tx.whole():
                 _check(item)
                 if not KINDS[item.kind](tx, link, item):
-                    need.append(item.processid)
+                    gaps.need.append(item.processid)
         except Rejected as fault:
             log.error("link %s: what it says of process %.64s cannot be used: %s", link.name, item.processid, fault)
             if item.kind == OFFER and len(item.processid) == limits.ID_LENGTH:
                 _refuse(tx, link, item)
-    return need
+            elif item.state in ENDED and len(item.processid) == limits.ID_LENGTH:
+                gaps.unusable.append(item.processid)
+                _give_up(tx, link, item, fault)
+    return gaps
+
+
+def _give_up(tx: Transaction, link: LinkRow, item: Item, fault: Rejected) -> None:
+    """Let a process that the peer ran for us fail: it has ended there, and nothing better will be told of it."""
+    process, share = processes.find(tx, item.processid), shares.find(tx, link.seq, item.processid)
+    if process is not None and share is not None and _is_current(share, link, process, item):
+        errors = [f"What {link.name} says of its end cannot be used: {fault.message}"]
+        failed = Item(kind=REPORT, processid=item.processid, term=share.term, state=ProcessState.FAILED, errors=errors)
+        report(tx, link, failed)
 
 
 def _refuse(tx: Transaction, link: LinkRow, item: Item) -> None:
@@ -80,6 +101,22 @@ def forgot(tx: Transaction, link: LinkRow, need: Iterable[str]) -> None:
             shares.change(tx, row, known=0, dirty=1, logsent=0, logacked=0)
 
 
+def keep(tx: Transaction, link: LinkRow, unusable: Iterable[str]) -> LinkRow:
+    """The peer cannot use what it was told of these processes: they stay here, and are told no more."""
+    for processid in unusable:
+        row, process = shares.find(tx, link.seq, processid), processes.find(tx, processid)
+        if row is None:
+            continue
+        if process is None or row.role == REFUSED:
+            shares.remove(tx, row)
+        elif row.role in (TOLD, TAKEN) and process.state in ENDED:
+            shares.change(tx, row, role=KEPT, dirty=0, batch=0)
+            note = f"{link.name} cannot use what it was told of process {processid}: its record stays here"
+            log.warning("link %s: %s", link.name, note)
+            link = links.change(tx, link, note=note)
+    return link
+
+
 # -- what a taker hears -----------------------------------------------------------------------------------------------
 
 
@@ -101,8 +138,8 @@ def offer(tx: Transaction, link: LinkRow, item: Item) -> bool:
         shares.put(tx, _taken(link, process, item.term))
         processes.set_origin(tx, process, link.seq)
         return True
-    if share is not None and share.role == HEARD:
-        # The peer was restored from a time before it ran: it is told what it had told us.
+    if share is not None and share.role in (HEARD, KEPT):
+        # The peer was restored from a time before it ran: it is told how that ended.
         share = shares.change(tx, share, role=TAKEN, known=1)
     if share is None or share.role != TAKEN:
         _refuse(tx, link, item)

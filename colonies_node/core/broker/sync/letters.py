@@ -77,13 +77,14 @@ def confirm(tx: Transaction, link: LinkRow, have: Mark) -> LinkRow:
     return links.change(tx, link, confirmed=have.batch)
 
 
-def advance(tx: Transaction, link: LinkRow, timeline: str, batch: int, confirmed: int, need: list[str]) -> LinkRow:
+def advance(tx: Transaction, link: LinkRow, timeline: str, batch: int, confirmed: int, *, whole: bool) -> LinkRow:
     """A batch of the peer is taken in: it is our mark from now on, unless something is missing.
 
     The peer says which one it believes us to have. If we were restored from a time before that, our mark stays where it
-    is, and tells the peer so. Where we `need` the beginning of a process, the batch comes again with it.
+    is, and tells the peer so. What is missing where the batch is not `whole`, the peer is told; then it comes again, with
+    the beginning of what we need, and without what we cannot use.
     """
-    if not batch or link.batch < confirmed or need:
+    if not batch or link.batch < confirmed or not whole:
         return link
     return links.change(tx, link, timeline=timeline, batch=batch)
 

@@ -102,9 +102,11 @@ def answered(tx: Transaction, link: LinkRow, letter: Letter, here: str) -> list[
         tx.emit(OffersChanged(link.colonyname))
     link = letters.confirm(tx, link, letter.have)
     intake.forgot(tx, link, letter.need or ())
-    need = intake.take_in(tx, link, letter.items or ())
-    letters.advance(tx, link, letter.timeline, letter.batch, letter.confirmed, need)
-    return need
+    link = intake.keep(tx, link, letter.unusable or ())
+    gaps = intake.take_in(tx, link, letter.items or ())
+    # Of what runs above nothing is lost if it cannot be used here.
+    letters.advance(tx, link, letter.timeline, letter.batch, letter.confirmed, whole=not gaps.need)
+    return gaps.need
 
 
 def of_link(link: LinkRow) -> Upstream:
