@@ -112,9 +112,9 @@ class SyncMessage(OfColony):
 class Letter(Record):
     """The answer of an upstream; fields as in a SyncMessage.
 
-    `passed`: the letter was passed over for a later one. `unusable` names processes whose end cannot be used there: only
-    the lower node has a record of them. `ancestors` are the node ids of the sender and of all above
-    it; `offers` is what its executors, and theirs above, are, null when the sender knows that.
+    `passed`: the letter was passed over for a later one. `unusable` names processes whose end cannot be used there:
+    only the lower node has a record of them. `ancestors` are the node ids of the sender and of all above it; `offers`
+    is what its executors, and theirs above, are, null when the sender knows that.
     """
 
     node: str = always(str)

@@ -81,8 +81,8 @@ def advance(tx: Transaction, link: LinkRow, timeline: str, batch: int, confirmed
     """A batch of the peer is taken in: it is our mark from now on, unless something is missing.
 
     The peer says which one it believes us to have. If we were restored from a time before that, our mark stays where it
-    is, and tells the peer so. What is missing where the batch is not `whole`, the peer is told; then it comes again, with
-    the beginning of what we need, and without what we cannot use.
+    is, and tells the peer so. What is missing where the batch is not `whole`, the peer is told; then it comes again,
+    with the beginning of what we need, and without what we cannot use.
     """
     if not batch or link.batch < confirmed or not whole:
         return link
