@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from colonies_node.core import limits
+from colonies_node.core.broker.call import DONE
 from colonies_node.core.broker.table import TABLE, Kind, Row
 from colonies_node.core.errors import BadRequest, ColonyError, Denied, TooLarge, WrongTime
 from colonies_node.core.model import compact
 from colonies_node.core.model.cbor import dumps
 from colonies_node.core.model.numbers import MESSAGE_TYPES
 
+NOTHING: Final = dumps([0, {}])
+"""The reply to what is done, where nothing is to be told."""
+
 
 def show(row: Row, reply: Any) -> bytes:
     """A reply to a row."""
-    return success(row, row.show(reply))
+    if reply is DONE:
+        return NOTHING
+    if reply == []:
+        return success(row, row.empty)
+    return dumps([0, compact.pack(row.gives, reply)])
 
 
 def success(row: Row, reply: bytes) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 from colonies_node.core.broker.table import TABLE
 from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.core.model import compact
-from colonies_node.core.model.numbers import TYPE_NUMBERS
+from colonies_node.core.model.messages import Message
+from colonies_node.core.model.numbers import FIELD_NUMBERS, TYPE_NUMBERS
 from colonies_node.core.model.wire import Malformed
 
 
@@ -17,6 +18,13 @@ def item(msgtype: str, fields: dict[str, Any]) -> list[Any]:
     """A message, for a payload."""
     row = TABLE.get(msgtype)
     return [TYPE_NUMBERS.get(msgtype, msgtype), compact.pack(row.record, fields) if row else fields]
+
+
+def item_of(message: Message) -> list[Any]:
+    """The same of a message's record."""
+    body = compact.pack(type(message), message)
+    del body[FIELD_NUMBERS["msgtype"]]
+    return [TYPE_NUMBERS[message.msgtype], body]
 
 
 def result(msgtype: str, reply: Any) -> Any:

@@ -32,9 +32,8 @@ def recall(tx: Transaction, once: Once) -> bytes | None:
 
     Raises Conflict when another message had its id, WrongTime when it may be one that is forgotten.
     """
-    known = remembered.find(tx, once)
+    known, forgotten = remembered.find(tx, once)
     if known is None:
-        forgotten = remembered.forgotten(tx)
         if once.expiry <= forgotten:
             check_expiry(once.expiry, max(forgotten, tx.now))
         return None

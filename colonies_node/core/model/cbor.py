@@ -40,54 +40,63 @@ def end_of(data: bytes, start: int = 0) -> int:
     left = 1
     try:
         while True:
-            while not left:
-                if not open_:
-                    return place
-                left = open_.pop()
-            left -= 1
-            items += 1
-            first = data[place]
-            kind, low = first >> 5, first & 31
-            if kind == _OTHER:
-                width = _PLAIN_OTHERS.get(first)
-                if width is None:
+            while left:
+                left -= 1
+                first = data[place]
+                step = _STEPS[first]
+                if step:
+                    place += step
+                    continue
+                kind, low = first >> 5, first & 31
+                place += 1
+                if low < 24:
+                    value = low
+                elif low < 28:
+                    width = 1 << (low - 24)
+                    value = int.from_bytes(data[place : place + width], "big")
+                    place += width
+                    if place > size:
+                        raise Malformed("it ends too early")
+                else:
+                    raise Malformed("a length is indefinite")
+                if kind <= _TEXT:
+                    place += value
+                elif kind == _TAG:
+                    place = _after_big_integer(data, place, value)
+                elif kind == _OTHER:
                     raise Malformed("a simple value that is not false, true or null")
-                place += width
-                if place > size:
-                    raise Malformed("it ends too early")
-                continue
-            place += 1
-            if low < 24:
-                value = low
-            elif low < 28:
-                width = 1 << (low - 24)
-                value = int.from_bytes(data[place : place + width], "big")
-                place += width
-                if place > size:
-                    raise Malformed("it ends too early")
-            else:
-                raise Malformed("a length is indefinite")
-            if kind <= _NEGATIVE:
-                continue
-            if kind <= _TEXT:
-                place += value
-                if place > size:
-                    raise Malformed("it ends too early")
-                continue
-            if kind == _TAG:
-                place = _after_big_integer(data, place, value)
-                continue
-            containers += 1
-            if containers > limits.MAX_CONTAINERS:
-                raise Malformed(f"more than {limits.MAX_CONTAINERS} arrays and maps")
-            if len(open_) >= limits.MAX_NESTING:
-                raise Malformed(f"nested deeper than {limits.MAX_NESTING} levels")
-            open_.append(left)
-            left = value << (kind - _ARRAY)
-            if items + left > limits.MAX_ITEMS:
-                raise Malformed(f"more than {limits.MAX_ITEMS} values")
+                else:
+                    containers += 1
+                    if containers > limits.MAX_CONTAINERS:
+                        raise Malformed(f"more than {limits.MAX_CONTAINERS} arrays and maps")
+                    if len(open_) >= limits.MAX_NESTING:
+                        raise Malformed(f"nested deeper than {limits.MAX_NESTING} levels")
+                    open_.append(left)
+                    left = value << (kind - _ARRAY)
+                    items += left
+                    if items > limits.MAX_ITEMS:
+                        raise Malformed(f"more than {limits.MAX_ITEMS} values")
+            if not open_:
+                break
+            left = open_.pop()
     except IndexError:
         raise Malformed("it ends too early") from None
+    if place > size:
+        raise Malformed("it ends too early")
+    return place
+
+
+def _step(first: int) -> int:
+    """How many bytes a value has that begins with this one, where nothing else has to be known; else 0."""
+    kind, low = first >> 5, first & 31
+    if kind <= _NEGATIVE:
+        return 1 if low < 24 else 1 + (1 << (low - 24)) if low < 28 else 0
+    if kind <= _TEXT:
+        return 1 + low if low < 24 else 0
+    return _PLAIN_OTHERS.get(first, 0)
+
+
+_STEPS = bytes(map(_step, range(256)))
 
 
 def _after_big_integer(data: bytes, place: int, tag: int) -> int:

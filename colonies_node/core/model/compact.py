@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Annotated, Any, NamedTuple, TypeVar, Union
 
 import msgspec
@@ -31,7 +32,7 @@ _R = TypeVar("_R")
 
 
 def pack(kind: Any, plain: Any) -> Any:
-    """The compact form of a value of that kind."""
+    """The compact form of a value of that kind: of records, or of what they are in JSON."""
     turn = _packer(kind, Form.PLAIN)
     return plain if turn is None else turn(plain)
 
@@ -130,9 +131,10 @@ _FORMS: dict[Form, tuple[Turn, Turn]] = {
 
 
 class _Known(NamedTuple):
-    """A field of a record: its wire name, its kind and form, what it is when nothing is said, and whether JSON says
-    it all the same."""
+    """A field of a record: its name here and on the wire, its kind and form, what it is when nothing is said, and
+    whether JSON says it all the same."""
 
+    attribute: str
     name: str
     number: int | None
     kind: Any
@@ -154,7 +156,7 @@ def _known(record: type[msgspec.Struct]) -> tuple[_Known, ...]:
         else:
             zero = msgspec.to_builtins(field.default if plain else field.default_factory())
         always = not plain and field.default_factory not in (list, dict)
-        found.append(_Known(field.encode_name, number, hints[field.name], form, zero, always))
+        found.append(_Known(field.name, field.encode_name, number, hints[field.name], form, zero, always))
     return tuple(found)
 
 
@@ -219,25 +221,50 @@ def _by_form(kinds: list[Any], turn_of: Callable[[Any], Turn | None]) -> Turn:
     return turn
 
 
+class _Slot(NamedTuple):
+    """How a field is packed: its attribute, its key, what it is not sent as, the type of that, and how its value is
+    packed."""
+
+    attribute: str
+    key: int | str
+    zero: Any
+    kind: type
+    inner: Turn | None
+
+
 def _record_packer(record: type[msgspec.Struct]) -> Turn:
-    fields: dict[str, tuple[Any, Any, type, Turn | None]] = {}
+    slots: dict[str, _Slot] = {}
+
+    def prepare() -> None:  # late: records may hold records of their own kind
+        for known in _known(record):
+            inner = _packer(known.kind, known.form)
+            zero = known.zero if inner is None or known.zero is None else inner(known.zero)
+            key = known.name if known.number is None else known.number
+            slots[known.name] = _Slot(known.attribute, key, zero, type(zero), inner)
 
     def turn(plain: Any) -> Any:
-        if type(plain) is not dict:
+        given = type(plain)
+        if given is not dict and given is not record:
             return plain
-        if not fields:  # made late: records may hold records of their own kind
-            for known in _known(record):
-                inner = _packer(known.kind, known.form)
-                zero = known.zero if inner is None or known.zero is None else inner(known.zero)
-                key = known.name if known.number is None else known.number
-                fields[known.name] = key, zero, type(zero), inner
-        packed = {}
+        if not slots:
+            prepare()
+        packed: dict[int | str, Any] = {}
+        if given is record:
+            for attribute, key, zero, kind, inner in slots.values():
+                value = getattr(plain, attribute)
+                if type(value) not in _PLAIN:
+                    value = _plain(value)
+                if inner is not None and value is not None:
+                    value = inner(value)
+                if type(value) is not kind or value != zero:
+                    packed[key] = value
+            return packed
         for name, value in plain.items():
-            found = fields.get(name)
-            if found is None:
+            slot = slots.get(name)
+            if slot is None:
                 packed[name] = value
                 continue
-            key, zero, kind, inner = found
+            _, key, zero, kind, inner = slot
             if inner is not None and value is not None:
                 value = inner(value)
             if type(value) is not kind or value != zero:
@@ -245,6 +272,16 @@ def _record_packer(record: type[msgspec.Struct]) -> Turn:
         return packed
 
     return turn
+
+
+_PLAIN = frozenset((str, int, float, bool, type(None), list, dict))
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON has it, but for records, which are packed as they are."""
+    if type(value) is msgspec.Raw:
+        return msgspec.json.decode(value)
+    return value.value if isinstance(value, Enum) else value
 
 
 @functools.cache

@@ -77,18 +77,26 @@ COLUMNS: Final = ", ".join(FIELDS)
 _INSERT = f"insert into processes ({', '.join(FIELDS[1:])}) values ({', '.join('?' * (len(FIELDS) - 1))}) returning seq"
 _FIND = f"select {COLUMNS} from processes where processid = ?"
 
-_NEXT_IN_LINE = """
-    select prioritytime, seq from processes
-    where colonyname = ? and executortype = ? and target = ? and state = 0 and waitforparents = 0 and away = 0
-      and locationname in ('', ?) and cpu <= ? and mem <= ? and parallelism <= ? and (origin = 0 or origin <> ?) {more}
-    order by prioritytime, seq limit 1
+_FIRST_IN_LINE = """
+    select * from (
+        select prioritytime, seq from processes
+        where colonyname = :colonyname and executortype = :executortype and target = {line} and state = 0
+          and waitforparents = 0 and away = 0 and locationname in ('', :locationname) and cpu <= :cpu and mem <= :mem
+          and parallelism <= :parallelism and (origin = 0 or origin <> :link) {more}
+        order by prioritytime, seq limit 1
+    )
 """
-NEXT: Final = _NEXT_IN_LINE.format(more="")
-"""The first in one line that an executor may take: anyone's line, or its own."""
-NEXT_NAMED: Final = _NEXT_IN_LINE.format(
-    more="and exists (select 1 from json_each(executornames) where value = ?)",
+NEXT: Final = " union all ".join(
+    (
+        _FIRST_IN_LINE.format(line="''", more=""),
+        _FIRST_IN_LINE.format(line=":executorname", more=""),
+        _FIRST_IN_LINE.format(
+            line="'*'", more="and exists (select 1 from json_each(executornames) where value = :executorname)"
+        ),
+    )
 )
-"""The first in the line of processes meant for several executors that names this one."""
+"""The first of each of three lines that an executor may take: of those meant for anyone, for it, and for several
+executors of which it is one."""
 
 WAITING_AFTER: Final = f"""
     select {COLUMNS} from processes
@@ -224,20 +232,17 @@ def find(tx: Transaction, processid: str) -> ProcessRow | None:
 
 def next_for(tx: Transaction, waiter: Waiter) -> int | None:
     """The `seq` of the process that this executor should get now, or None: the first of three lines."""
-    line = (waiter.colonyname, waiter.executortype)
-    able = (
-        waiter.locationname.lower(),
-        _UNLIMITED if waiter.cpu is None else waiter.cpu,
-        _UNLIMITED if waiter.mem is None else waiter.mem,
-        limits.MAX_PARALLELISM,
-        waiter.link,
-    )
-    firsts = (
-        tx.one(NEXT, (*line, "", *able)),
-        tx.one(NEXT, (*line, waiter.executorname, *able)),
-        tx.one(NEXT_NAMED, (*line, "*", *able, waiter.executorname)),
-    )
-    first = min((found for found in firsts if found), default=None)
+    able = {
+        "colonyname": waiter.colonyname,
+        "executortype": waiter.executortype,
+        "executorname": waiter.executorname,
+        "locationname": waiter.locationname.lower(),
+        "cpu": _UNLIMITED if waiter.cpu is None else waiter.cpu,
+        "mem": _UNLIMITED if waiter.mem is None else waiter.mem,
+        "parallelism": limits.MAX_PARALLELISM,
+        "link": waiter.link,
+    }
+    first = min(tx.all(NEXT, able), default=None)
     return first[1] if first else None
 
 

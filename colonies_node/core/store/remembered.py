@@ -19,6 +19,12 @@ PAUSE_S: Final = 60
 """Seconds between looks for messages to forget: nobody waits for it."""
 
 
+_FIND: Final = """
+    select coalesce((select expiry from forgotten), 0), expiry, digest, reply
+    from (select 1) left join remembered on callerid = ? and cti = ?
+"""
+
+
 class Once(NamedTuple):
     """A message that may have its effect once: whose, which, good until when (Unix nanoseconds), and the digest of
     what it says."""
@@ -37,12 +43,12 @@ class Remembered(NamedTuple):
     reply: bytes
 
 
-def find(tx: Transaction, once: Once) -> Remembered | None:
-    """The message, if it was here."""
-    found = tx.one(
-        "select expiry, digest, reply from remembered where callerid = ? and cti = ?", (once.callerid, once.cti)
-    )
-    return Remembered(*found) if found else None
+def find(tx: Transaction, once: Once) -> tuple[Remembered | None, int]:
+    """The message, if it was here, and until when those were good that are forgotten (`forgotten`)."""
+    found = tx.one(_FIND, once[:2])
+    assert found is not None, "there is a row in any case"
+    last, *known = found
+    return (Remembered(*known) if known[0] is not None else None), last
 
 
 def keep(tx: Transaction, once: Once, reply: bytes) -> None:

@@ -84,7 +84,7 @@ _TELL_FURTHER = """
         where record = 1 and colonyname = ? and seq <> ? on conflict do nothing
 """
 _WAITING_BYTES = """
-    select sum(200 + length(spec) + length(input) + length(out) + length(errors))
+    select sum(200 + octet_length(spec) + octet_length(input) + octet_length(out) + octet_length(errors))
     from shares join processes on processes.processid = shares.processid where link = ? and dirty = 1
 """
 _TELL_ENDS = """
