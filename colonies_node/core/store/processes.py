@@ -230,6 +230,12 @@ def find(tx: Transaction, processid: str) -> ProcessRow | None:
     return _row(tx.one(_FIND, (processid,)))
 
 
+def newest(tx: Transaction) -> int:
+    """The highest `seq`; 0 for none."""
+    found = tx.one("select max(seq) from processes")
+    return found[0] or 0 if found else 0
+
+
 def next_for(tx: Transaction, waiter: Waiter) -> int | None:
     """The `seq` of the process that this executor should get now, or None: the first of three lines."""
     able = {

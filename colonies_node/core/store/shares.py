@@ -78,10 +78,15 @@ _DONE = """
     where link = ? and batch > ? and batch <= ? and batch > 0 and dirty = 0 and role in ('given', 'taken')
       and not exists (select 1 from processes where processes.processid = shares.processid)
 """
-_TELL_FURTHER = """
+TELL_FURTHER: Final = """
     insert into shares (link, processid, role, dirty, place)
-        select seq, ?, 'told', 1, case when bypriority = 1 then ? else ? end from links
-        where record = 1 and colonyname = ? and seq <> ? on conflict do nothing
+        select links.seq, processes.processid, 'told', 1,
+          case when bypriority = 1 then prioritytime else submissiontime end
+        from processes
+        join shares as heard on heard.link = :link and heard.processid = processes.processid and heard.role = 'heard'
+        join links on record = 1 and links.colonyname = processes.colonyname and links.seq <> :link
+        where processes.seq > :newest
+        on conflict do nothing
 """
 _WAITING_BYTES = """
     select sum(200 + octet_length(spec) + octet_length(input) + octet_length(out) + octet_length(errors))
@@ -157,12 +162,10 @@ def settle(tx: Transaction, row: ShareRow, dirty: bool) -> None:
     tx.run("update shares set dirty = ? where link = ? and processid = ?", (int(dirty), row.link, row.processid))
 
 
-def tell_further(tx: Transaction, process: ProcessRow, link: int) -> None:
-    """Tell every upstream that keeps records of what came over `link`, but for that one."""
-    if tx.run(
-        _TELL_FURTHER, (process.processid, process.prioritytime, process.submissiontime, process.colonyname, link)
-    ):
-        tx.run(_MARK, (process.processid,))
+def tell_further(tx: Transaction, link: int, newest: int) -> None:
+    """Tell every other upstream that keeps records of the history that came over `link` behind the `seq` of what was
+    the newest process. It is marked as shared already."""
+    tx.run(TELL_FURTHER, {"link": link, "newest": newest})
 
 
 def touch(tx: Transaction, processid: str) -> None:

@@ -4,7 +4,7 @@ it in once."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -42,18 +42,35 @@ class Gaps(NamedTuple):
     unusable: list[str]
 
 
-def take_in(tx: Transaction, link: LinkRow, items: Iterable[Item]) -> Gaps:
+def take_in(tx: Transaction, link: LinkRow, items: Sequence[Item]) -> Gaps:
     """Take in the items of a letter, all that can be.
 
     An item that makes no sense is passed over with a line in the log: the others are not its fault. The giver of a
     process that cannot be taken hears so, or would wait for it for ever; and so does who waits for a result here.
     """
+    newest = processes.newest(tx)
+    gaps = Gaps([], [])
+    try:
+        with tx.whole():
+            gaps.need.extend(item.processid for item in items if not _take_in(tx, link, item))
+    except Rejected:
+        gaps = _take_in_singly(tx, link, items)
+    shares.tell_further(tx, link.seq, newest)
+    return gaps
+
+
+def _take_in(tx: Transaction, link: LinkRow, item: Item) -> bool:
+    """Take in one item; False if we need the beginning of its process."""
+    _check(item)
+    return KINDS[item.kind](tx, link, item)
+
+
+def _take_in_singly(tx: Transaction, link: LinkRow, items: Sequence[Item]) -> Gaps:
     gaps = Gaps([], [])
     for item in items:
         try:
             with tx.whole():
-                _check(item)
-                if not KINDS[item.kind](tx, link, item):
+                if not _take_in(tx, link, item):
                     gaps.need.append(item.processid)
         except Rejected as fault:
             log.error("link %s: what it says of process %.64s cannot be used: %s", link.name, item.processid, fault)
@@ -380,7 +397,6 @@ def history(tx: Transaction, link: LinkRow, item: Item) -> bool:
         process = _record(tx, link, item)
         share = shares.insert(tx, shares.begin(link.seq, item.processid, HEARD, place=process.submissiontime))
         flow.told(tx, process)
-        shares.tell_further(tx, process, link.seq)
     else:
         share = shares.find(tx, link.seq, item.processid)
     if share is not None and share.role == TAKEN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -94,7 +95,7 @@ def gather(tx: Transaction, link: LinkRow, room: int, *, history: int | None = N
 
     `history` is how many of these bytes history may take, all where it is None.
     """
-    batch = Batch()
+    batch, where = Batch(), names.runners(tx)
     for role in (*URGENT, TOLD):
         budget = room if role != TOLD or history is None else min(room, history)
         while budget > 0 and not batch.more and len(batch.items) < limits.MAX_LETTER_ITEMS:
@@ -103,7 +104,7 @@ def gather(tx: Transaction, link: LinkRow, room: int, *, history: int | None = N
                 if budget <= 0 or len(batch.items) >= limits.MAX_LETTER_ITEMS:
                     batch.more = True
                     break
-                item, size, logsent, more = _item(tx, link, row, budget)
+                item, size, logsent, more = _item(tx, link, row, budget, where)
                 batch.number = batch.number or links.next_batch(tx)
                 batch.items.append(item)
                 shares.sent(tx, row, batch.number, logsent, more=more)
@@ -117,7 +118,9 @@ def gather(tx: Transaction, link: LinkRow, room: int, *, history: int | None = N
     return batch
 
 
-def _item(tx: Transaction, link: LinkRow, row: ShareRow, room: int) -> tuple[Item, int, int, bool]:
+def _item(
+    tx: Transaction, link: LinkRow, row: ShareRow, room: int, where: Callable[[ProcessRow], str]
+) -> tuple[Item, int, int, bool]:
     """(what there is to tell of a process, its size in bytes, the position of its log, whether there is more of it)."""
     process = processes.find(tx, row.processid)
     if row.role == REFUSED:
@@ -155,7 +158,7 @@ def _item(tx: Transaction, link: LinkRow, row: ShareRow, room: int) -> tuple[Ite
         endtime=process.endtime,
         retries=process.retries,
         executorid=process.assignedexecutorid,
-        where=names.where(tx, process) if process.assignedexecutorid else "",
+        where=where(process) if process.assignedexecutorid else "",
         out=_values.decode(process.out) if len(process.out) <= limits.MAX_TOLD else [],
         errors=_errors(process),
         attributes=_attributes(tx, process) if process.hasattributes else [],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Final
 
 from colonies_node.core.identity import attribute_id
@@ -60,12 +62,20 @@ def _remark(process: ProcessRow, key: str, value: str) -> Attribute:
     )
 
 
-def where(tx: Transaction, process: ProcessRow) -> str:
-    """Who runs the process, or ran it, as seen from here."""
-    if process.runsat or not process.assignedexecutorid:
-        return process.runsat
-    executor = executors.by_id(tx, process.colonyname, process.assignedexecutorid)
-    return executor.executorname if executor else ""
+def runners(tx: Transaction) -> Callable[[ProcessRow], str]:
+    """What says who runs a process, or ran it, as seen from here; it looks each executor up once."""
+
+    @functools.cache
+    def name_of(colonyname: str, executorid: str) -> str:
+        executor = executors.by_id(tx, colonyname, executorid)
+        return executor.executorname if executor else ""
+
+    def where(process: ProcessRow) -> str:
+        if process.runsat or not process.assignedexecutorid:
+            return process.runsat
+        return name_of(process.colonyname, process.assignedexecutorid)
+
+    return where
 
 
 def path(first: str, rest: str) -> str:
