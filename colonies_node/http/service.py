@@ -33,6 +33,7 @@ from colonies_node.core.errors import ColonyError
 from colonies_node.core.events import AssignmentsResumed, Event, ProcessChanged
 from colonies_node.core.model.times import SECOND
 from colonies_node.core.model.wire import encode
+from colonies_node.core.pressure import Level
 from colonies_node.core.store import links, members, remembered
 from colonies_node.core.store.processes import ProcessRow
 from colonies_node.core.store.remembered import Once
@@ -233,6 +234,10 @@ class Service:
     def check_expiry(self, expiry: int) -> None:
         """Whether a message that is good until then (Unix nanoseconds) may come now. Raises WrongTime."""
         check_expiry(expiry, self.clock() + self._sweeps.ahead)
+
+    def takes_work(self) -> bool:
+        """Whether there is room for new work of any priority."""
+        return self.disk.pressure.level is Level.NONE
 
     def ring_in(self, seconds: int) -> None:
         """Look at what is due after so many seconds at the latest."""

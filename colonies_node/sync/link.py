@@ -44,6 +44,8 @@ class Node(Protocol):
 
     def clock(self) -> int: ...
 
+    def takes_work(self) -> bool: ...
+
 
 class Post(Protocol):
     """What carries a letter to the upstream, and gives its answer. Raises Refused or LinkDown."""
@@ -150,6 +152,7 @@ class Link:
         self._look.readings = self._readings() if self._timely else {}
         self._look.earlier = self._earlier()
         look = self._look if self.machine.connected else Look((), 0)
+        wish.work = self._node.takes_work()
         return upstreams.compose(tx, link, self.upstream, self._nodeid, look, wish)
 
     def _row(self, tx: Transaction) -> LinkRow:

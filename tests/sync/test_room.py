@@ -1,0 +1,40 @@
+"""A node whose disk is nearly full takes no more work from its upstream, and goes on once there is room again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from tests.sim.world import SUCCESS, WAITING, World
+
+STATE = "select state from processes where processid = ?"
+
+
+async def test_a_node_short_of_disk_asks_its_upstream_for_no_work(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        world = World(tmp_path, 1, nursery)
+        base, field = world.add("base", []), world.add("field", ["cam"])
+        world.link("field", "base", accept=["cam"])
+        await world.begin()
+        first = await world.submit("base", "cam")
+        assert await world.settle() == []
+        assert base.rows(STATE, first) == [(SUCCESS,)]
+
+        assert field.service is not None
+        roomy = field.service.rules
+        field.service.rules = replace(roomy, disk_reserve=1 << 60)
+        await trio.sleep(120)  # the letter that waits above, and may still bring some, is answered by then
+        second = await world.submit("base", "cam")
+        await trio.sleep(3600)
+        assert base.rows(STATE, second) == [(WAITING,)]
+        assert field.links[0].live.connected
+
+        field.service.rules = replace(roomy, disk_reserve=1)
+        assert await world.settle() == []
+        assert base.rows(STATE, second) == [(SUCCESS,)]
+        nursery.cancel_scope.cancel()
