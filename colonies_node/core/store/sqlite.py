@@ -277,6 +277,9 @@ def _opening_fault(path: Path, fault: apsw.Error) -> StoreError:
 
 
 def _tune(connection: apsw.Connection) -> None:
+    # A plan follows from the statement, never from the values bound to it: SQLite would look at those each time anew,
+    # and prepare the statement again, which takes longer than most of ours run.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"pragma cache_size=-{limits.CACHE_KIB}")
     connection.execute("pragma foreign_keys=off")
