@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -79,31 +80,40 @@ class Assignments:
         turn = self._begin(once, waiter)
         change = functools.partial(take, row=row, waiter=waiter, call=call, show=show, once=once)
         given: Given | None = None
-        patience = min(message.timeout, limits.MAX_LONG_POLL_S) if message.timeout > 0 else float("inf")
         try:
-            with trio.move_on_after(patience):
-                while True:
-                    if turn is not None and turn.over:
-                        raise Conflict("The same message came again: it is answered there")
-                    arrived = trio.Event()
-                    self.room.enter(waiter, arrived.set)
-                    looked_at = len(waiter.offers)
-                    given = await service.write(change)
-                    if given is not None:
-                        return replace(given, turn=turn)
-                    # These were there for the attempt to take, so they are somebody else's now. Later ones may not be.
-                    del waiter.offers[:looked_at]
-                    service.note_heard(call)
-                    if message.timeout < 0 or service.closing:
-                        break
-                    await arrived.wait()
-            raise service.read(lambda tx: nothing(tx, message))
+            given = await service.write(change)
+            if given is None and message.timeout > 0 and not service.closing:
+                given = await self._wait(waiter, message.timeout, call, change, turn)
+            if given is None:
+                raise service.read(lambda tx: nothing(tx, message))
+            return replace(given, turn=turn)
         finally:
             self.room.leave(waiter)
             self.pass_on(waiter, given)
             service.note_heard(call)
             if given is None:
                 self._end(once, turn)
+
+    async def _wait(
+        self, waiter: Waiter, timeout: int, call: Call, change: Callable[[Transaction], Given | None], turn: Turn | None
+    ) -> Given | None:
+        """What `change` gives as soon as there is something for the waiter; None when the time is over."""
+        service = self._service
+        with trio.move_on_after(min(timeout, limits.MAX_LONG_POLL_S)):
+            while True:
+                if turn is not None and turn.over:
+                    raise Conflict("The same message came again: it is answered there")
+                service.note_heard(call)
+                arrived = trio.Event()
+                self.room.enter(waiter, arrived.set)
+                looked_at = len(waiter.offers)
+                given = await service.write(change)
+                if given is not None or service.closing:
+                    return given
+                # These were there for the attempt to take, so they are somebody else's now. Later ones may not be.
+                del waiter.offers[:looked_at]
+                await arrived.wait()
+        return None
 
     async def take_back(self, given: Given) -> None:
         """Return a process to the queue because its executor could not be told that it has it."""
