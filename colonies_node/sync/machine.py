@@ -24,9 +24,11 @@ MOST_ROOM: Final = 1 << 20
 """Bytes of a letter: what passes in a few seconds over the slowest link (9.6 kbit/s); what a fast one starts with; and
 what a node takes in without making others wait."""
 
+INSTANT_S: Final = 0.5
 QUICK_S: Final = 2.0
 SLOW_S: Final = 15.0
-"""A letter that is answered sooner lets the next be twice as large; one that takes longer, half as large."""
+"""A letter that is answered sooner than these lets the next be four times, or twice, as large; one that takes longer
+than the last, half as large."""
 
 PATIENCE_S: Final = 60.0
 """Seconds without an answer, beyond those that the upstream was told to wait, after which a letter is lost."""
@@ -126,7 +128,7 @@ class Machine:
         if number == self._carrying:
             self._carrying = 0
             if now - began < QUICK_S:
-                self.room = min(self.room * 2, MOST_ROOM)
+                self.room = min(self.room * (4 if now - began < INSTANT_S else 2), MOST_ROOM)
             elif now - began > SLOW_S:
                 self.room = max(self.room // 2, LEAST_ROOM)
             more = True  # what did not fit, or came meanwhile

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
+from typing import Final
 
 from colonies_node.core.errors import BadRequest
 
@@ -17,11 +19,24 @@ _MEMORY = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _INT64 = (1 << 63) - 1
 
+KEPT: Final = 1_000
+"""Amounts that were read and are kept: nearly all processes ask for one of a few."""
+
+LONGEST: Final = 64
+"""Characters of an amount."""
+
 
 def millicores(text: str) -> int:
     """`"1500m"`, `"2"` and `"1.5"` in thousandths of a core; empty is 0. BadRequest for anything else."""
     if not text:
         return 0
+    if len(text) > LONGEST:
+        raise BadRequest("Error converting CPU to int")
+    return _millicores(text)
+
+
+@lru_cache(KEPT)
+def _millicores(text: str) -> int:
     match = _CPU.fullmatch(text.strip())
     if match is None or (match[2] and "." in match[1]):
         raise BadRequest("Error converting CPU to int")
@@ -33,6 +48,13 @@ def memory_bytes(text: str) -> int:
     """Bytes of `"512Mi"` (powers of 1024 with an i), `"10GB"` or `"10G"` (powers of 1000), `"1048576"`; empty is 0."""
     if not text:
         return 0
+    if len(text) > LONGEST:
+        raise _no_memory(text)
+    return _memory_bytes(text)
+
+
+@lru_cache(KEPT)
+def _memory_bytes(text: str) -> int:
     match = _MEMORY.fullmatch(text.strip())
     if match is not None:
         unit = match[2].lower().removesuffix("b")
@@ -40,7 +62,11 @@ def memory_bytes(text: str) -> int:
         power = _POWERS.get(unit.removesuffix("i"))
         if power is not None and unit != "i":
             return min(int(Decimal(match[1]) * base**power), _INT64)
-    raise BadRequest(f'error converting memory to int: strconv.ParseInt: parsing "{text[:64]}": invalid syntax')
+    raise _no_memory(text)
+
+
+def _no_memory(text: str) -> BadRequest:
+    return BadRequest(f'error converting memory to int: strconv.ParseInt: parsing "{text[:LONGEST]}": invalid syntax')
 
 
 def cpu_text(amount: int) -> str:
