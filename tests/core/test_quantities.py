@@ -50,7 +50,9 @@ def test_memory_is_read_in_decimal_and_binary_units(text: str, amount: int) -> N
     assert memory_bytes(text) == amount
 
 
-@pytest.mark.parametrize("text", ["Mi", "-1Mi", "1XB", "1i", "1iB", "1MiX", "10 10", "1,5G", "many", "inf"])
+@pytest.mark.parametrize(
+    "text", ["Mi", "-1Mi", "1XB", "1i", "1iB", "1MiX", "10 10", "1,5G", "many", "inf", "1" + " " * 64 + "Mi"]
+)
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
     with pytest.raises(BadRequest) as refused:
         memory_bytes(text)
