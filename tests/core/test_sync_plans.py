@@ -135,3 +135,23 @@ def test_a_letter_costs_the_same_with_100_000_processes_that_both_nodes_know(joi
             node.restart()
         for name, count in cost().items():
             assert count <= 2 * before[name], f"{name}: {before[name]} steps before, {count} after"
+
+
+def test_how_much_waits_is_told_by_some_of_it(join: Callable[..., Pair]) -> None:
+    pair = join(record=True)
+    node = pair.lower
+    node.hire("bob")
+    pair.settle()
+    one = node.submit()
+    node.run("bob", "x")
+    link = pair.up.seq
+    size = node.store.read(lambda tx: shares.waiting_bytes(tx, link, 1))
+    steps = []
+    for mark, number in (("a", 3 * shares.SAMPLE), ("b", 6 * shares.SAMPLE)):
+        swell(node, one, 3 * shares.SAMPLE, mark=mark, dirty=1)
+        waiting = node.store.read(lambda tx: shares.waiting(tx, link))[0]
+        assert waiting == number + 1
+        ask = partial(node.store.read, partial(shares.waiting_bytes, link=link, number=waiting))
+        assert ask() == size * waiting
+        steps.append(steps_of(node.store._reader, ask))
+    assert steps[1] < 1.1 * steps[0]

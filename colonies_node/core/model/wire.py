@@ -43,7 +43,8 @@ def always(kind: Any) -> Any:
 
 def null() -> Any:
     """A field that is sent as null when nothing was given."""
-    return msgspec.field(default_factory=lambda: None)
+    # Its type makes a null in less time than a function of ours would; what omits defaults does not know it either.
+    return msgspec.field(default_factory=type(None))
 
 
 encode = msgspec.json.Encoder().encode

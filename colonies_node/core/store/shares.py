@@ -88,9 +88,13 @@ TELL_FURTHER: Final = """
         where processes.seq > :newest
         on conflict do nothing
 """
-_WAITING_BYTES = """
+SAMPLE: Final = 1_000
+"""Rows that are looked at to say how many bytes all fill."""
+
+_WAITING_BYTES = f"""
     select sum(200 + octet_length(spec) + octet_length(input) + octet_length(out) + octet_length(errors))
-    from shares join processes on processes.processid = shares.processid where link = ? and dirty = 1
+    from (select processid from shares where link = ? and dirty = 1 limit {SAMPLE}) as waiting
+    join processes on processes.processid = waiting.processid
 """
 _TELL_ENDS = """
     update shares set role = 'told' where link = ? and role = 'given' and dirty = 1 and known = 0
@@ -227,10 +231,11 @@ def unconfirmed(tx: Transaction, link: int, confirmed: int) -> int:
     return found[0] if found else 0
 
 
-def waiting_bytes(tx: Transaction, link: int) -> int:
-    """About how many bytes the news of a link fills, before it is compressed."""
+def waiting_bytes(tx: Transaction, link: int, number: int) -> int:
+    """About how many bytes the news of a link fills, before it is compressed, as some of the `number` rows tell."""
     found = tx.one(_WAITING_BYTES, (link,))
-    return found[0] or 0 if found else 0
+    size = found[0] or 0 if found else 0
+    return size if number <= SAMPLE else size * number // SAMPLE
 
 
 def away(tx: Transaction, link: int) -> int:

@@ -227,7 +227,7 @@ def status(tx: Transaction, link: LinkRow, call: Call) -> UpstreamStatus:
         why=live.why if live else "the link is paused" if link.paused else "the link has not begun yet",
         lastexchange=format_time(live.exchanged if live else link.contact),
         waiting=number,
-        waitingbytes=shares.waiting_bytes(tx, link.seq),
+        waitingbytes=shares.waiting_bytes(tx, link.seq, number),
         oldest=format_time(oldest if not link.bypriority else 0),
         away=shares.away(tx, link.seq),
         taken=shares.taken(tx, link.seq),
