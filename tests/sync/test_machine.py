@@ -12,6 +12,7 @@ from colonies_node.http.backoff import Backoff
 from colonies_node.sync.machine import (
     FIRST_ROOM,
     HOUR_S,
+    INSTANT_S,
     LEAST_ROOM,
     MOST_ROOM,
     QUICK_S,
@@ -214,13 +215,14 @@ def test_news_does_not_shorten_a_pause() -> None:
 # -- how much ---------------------------------------------------------------------------------------------------------
 
 
-def test_letters_that_are_answered_quickly_grow_to_a_bound() -> None:
+@pytest.mark.parametrize(("seconds", "doublings"), [(QUICK_S - 0.1, 1), (INSTANT_S, 1), (INSTANT_S - 0.1, 2)])
+def test_letters_that_are_answered_quickly_grow_to_a_bound(seconds: float, doublings: int) -> None:
     machine = connected()
     rooms = [machine.room]
     for _ in range(10):
-        carried(machine, seconds=QUICK_S - 0.1)
+        carried(machine, seconds=seconds)
         rooms.append(machine.room)
-    assert rooms == [min(FIRST_ROOM << number, MOST_ROOM) for number in range(11)]
+    assert rooms == [min(FIRST_ROOM << doublings * number, MOST_ROOM) for number in range(11)]
 
 
 def test_letters_that_are_answered_slowly_shrink_to_a_bound() -> None:

@@ -78,7 +78,7 @@ _DONE = """
     where link = ? and batch > ? and batch <= ? and batch > 0 and dirty = 0 and role in ('given', 'taken')
       and not exists (select 1 from processes where processes.processid = shares.processid)
 """
-TELL_FURTHER: Final = """
+_TELL_FURTHER = """
     insert into shares (link, processid, role, dirty, place)
         select links.seq, processes.processid, 'told', 1,
           case when bypriority = 1 then prioritytime else submissiontime end
@@ -169,7 +169,7 @@ def settle(tx: Transaction, row: ShareRow, dirty: bool) -> None:
 def tell_further(tx: Transaction, link: int, newest: int) -> None:
     """Tell every other upstream that keeps records of the history that came over `link` behind the `seq` of what was
     the newest process. It is marked as shared already."""
-    tx.run(TELL_FURTHER, {"link": link, "newest": newest})
+    tx.run(_TELL_FURTHER, {"link": link, "newest": newest})
 
 
 def touch(tx: Transaction, processid: str) -> None:
