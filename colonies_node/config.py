@@ -146,9 +146,20 @@ def machine_name() -> str:
     return socket.gethostname().replace(":", "-") or "executor"
 
 
+def _memory_limit(command: str, environ: Mapping[str, str]) -> int:
+    """Less than all, so that a greedy program ends before it takes the machine down with it."""
+    import os
+
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 10 * 9
+    except (OSError, ValueError):
+        return 0
+
+
 DERIVED: Mapping[str, Callable[[str, Mapping[str, str]], object]] = {
     "data": _data_folder,
     "executor_name": _machine_name,
+    "limit_memory": _memory_limit,
 }
 """Defaults that are found out at start: (command, environment) → value."""
 

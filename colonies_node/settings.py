@@ -311,6 +311,28 @@ class Settings:
         whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",
         "Processes to run at the same time.",
     )  # fmt: skip
+    limit_memory: int = _row(
+        BYTES, 0, ("execute",), "--limit-memory", "COLONIES_EXECUTOR_LIMIT_MEMORY",
+        "Memory that a process may use with all that it starts; 0 for no limit. What its spec asks for lowers it.",
+        "nine tenths of the memory of this machine",
+    )  # fmt: skip
+    limit_processes: int = _row(
+        whole(0, 4_194_304), 4096, ("execute",), "--limit-processes", "COLONIES_EXECUTOR_LIMIT_PROCESSES",
+        "Programs and threads that a process may have at a time; 0 for no limit.",
+    )  # fmt: skip
+    limit_cpu: int = _row(
+        SECONDS, 0, ("execute",), "--limit-cpu", "COLONIES_EXECUTOR_LIMIT_CPU",
+        "Seconds of processor time that each program of a process may use; 0 for no limit.", "0",
+    )  # fmt: skip
+    limit_files: int = _row(
+        whole(0, 1_048_576), 0, ("execute",), "--limit-files", "COLONIES_EXECUTOR_LIMIT_FILES",
+        "Files that each program of a process may have open at a time; 0 for what the executor may.", "0",
+    )  # fmt: skip
+    limit_output: int = _row(
+        BYTES, 1 << 30, ("execute",), "--limit-output", "COLONIES_EXECUTOR_LIMIT_OUTPUT",
+        "Bytes that a process may write to standard output and error; 0 for no limit.",
+        "1Gi",
+    )  # fmt: skip
     location: str = _row(
         TEXT, "", ("execute",), "--location", "COLONIES_EXECUTOR_LOCATION",
         "Name of the place where the executor stands; work may ask for one.",

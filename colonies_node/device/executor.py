@@ -21,10 +21,12 @@ from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
+from colonies_node.device.room import of_this_machine
 from colonies_node.device.runners import Runner
 from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
+from colonies_node.device.supervised import Limits, Supervisor, fenced
 from colonies_node.device.supervisor import PR_SET_DUMPABLE, prctl
 from colonies_node.device.work import Why, Workshop
 from colonies_node.http.client import Client
@@ -47,13 +49,17 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
     need(settings, "colony_name")
     with only_executor(settings.data):
         desks, results = Desks(settings.data, keep=settings.keep_work), Results(settings.data)
-        leftovers.settle(desks, results, say)
         signer = Signer(settings.executor_prvkey or own_key(settings.data))
         keep_to_ourselves()
         env = program_environment(settings, signer.id, os.environ)
         path = search_path()
         offers = await describe(settings.functions, path, env) if settings.functions else []
         async with contextlib.AsyncExitStack() as stack:
+            supervisor = await stack.enter_async_context(fenced(signer.id))
+            ways = runners(settings, offers, path, env, supervisor)
+            for runner in ways:
+                await runner.settle()
+            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
             client = await stack.enter_async_context(_client(settings, signer))
             owner = None
             if settings.colony_prvkey:
@@ -62,11 +68,13 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 client=client,
                 desks=desks,
                 delivery=Delivery(client, results, desks, say),
-                runners=runners(settings, offers, path),
+                runners=ways,
                 names=[*(offer.name for offer in offers), *(["any program"] if settings.shell else [])],
                 env=env,
                 executorid=signer.id,
                 say=say,
+                room=of_this_machine(),
+                limits=limits(settings),
             )
             registration = Registration(
                 client=client,
@@ -80,6 +88,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 say=say,
             )
             slots = Slots(shop, registration, settings.parallel, settings.poll_timeout, say)
+            slots.going_on = going_on
             await _run(slots, shop.delivery, settings.grace, stop, say)
 
 
@@ -112,6 +121,8 @@ async def _run(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(obey, stops)
                 nursery.start_soon(delivery.run)
+                for runner in slots.shop.runners:
+                    nursery.start_soon(runner.run)
                 await slots.run()
                 last.deadline = trio.current_time() + LAST_DELIVERY_S
                 with last:
@@ -161,14 +172,32 @@ def only_executor(data: Path) -> Iterator[None]:
         yield
 
 
-def runners(settings: Settings, offers: Sequence[Offer], path: Sequence[str]) -> list[Runner]:
+def runners(
+    settings: Settings, offers: Sequence[Offer], path: Sequence[str], env: Mapping[str, str], supervisor: Supervisor
+) -> list[Runner]:
     """The runners that the settings ask for; functions come before programs of the same name."""
     found: list[Runner] = []
     if offers:
-        found.append(PythonRunner(offers, path))
+        found.append(PythonRunner(offers, path, supervisor, env))
     if settings.shell:
-        found.append(ShellRunner())
+        found.append(ShellRunner(supervisor))
     return found
+
+
+def limits(settings: Settings) -> Limits:
+    """What a program may use."""
+    return Limits(
+        memory=settings.limit_memory,
+        processes=settings.limit_processes,
+        cpu=settings.limit_cpu,
+        files=settings.limit_files,
+        output=settings.limit_output,
+    )
+
+
+def _outlives(ways: Sequence[Runner], funcname: str) -> bool:
+    runner = next((runner for runner in ways if runner.offers(funcname)), None)
+    return runner is not None and runner.outlives
 
 
 def program_environment(settings: Settings, executorid: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,16 +14,29 @@ from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.registration import Registration
 from colonies_node.device.results import Results
+from colonies_node.device.room import Room
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
+from colonies_node.device.supervised import Supervisor
 from colonies_node.device.work import Workshop
 from tests.device.colony import EXECUTOR_ID, OWNER_ID, Colony
 
+MADE: list[Supervisor] = []
+"""Supervisors that tests have made and that end after the test (conftest.py)."""
+
+
+def supervisor(*arguments: Any) -> Supervisor:
+    """A supervisor that ends with the test."""
+    MADE.append(Supervisor(*arguments))
+    return MADE[-1]
+
 
 def workshop(
-    colony: Colony, data: Path, runners: Sequence[Any] = (ShellRunner(),), names: Sequence[str] = ("any program",)
+    colony: Colony, data: Path, runners: Sequence[Any] | None = None, names: Sequence[str] = ("any program",)
 ) -> Workshop:
-    """A workshop that says what it says into `said`."""
+    """A workshop that says what it says into `said`; without other runners one that runs programs."""
+    if runners is None:
+        runners = [ShellRunner(supervisor())]
     client, desks, results, said = colony.caller(EXECUTOR_ID), Desks(data), Results(data), list[str]()
     shop = Workshop(
         client=client,
@@ -34,6 +47,7 @@ def workshop(
         env={"PATH": os.environ["PATH"]},
         executorid=EXECUTOR_ID,
         say=said.append,
+        room=Room(8000, 8 << 30),
     )
     shop.said = said  # type: ignore[attr-defined]
     return shop
