@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from colonies_node.core.errors import SettingRefused
+from colonies_node.core.errors import BadRequest, SettingRefused
 from colonies_node.settings import KEY, NODES, PATH, SETTINGS, VERIFY, Row, Settings
 
 __all__ = ["SETTINGS", "Settings", "load", "need", "read_toml", "toml_file"]
@@ -87,6 +87,8 @@ def read(row: Row, found: Given, toml_path: Path | None, open_key: OpenKey | Non
         value = row.kind.parse(found.value)
     except ValueError:
         raise SettingRefused(f"{found.label} must be {row.kind.expected}{_instead(row, found)}.") from None
+    except BadRequest as no:
+        raise SettingRefused(f"{found.label} must be {row.kind.expected}. {no.message}") from None
     in_file = found.source == "node.toml" and toml_path is not None
     folder = toml_path.parent if in_file and toml_path else Path()
     if row.kind is PATH:

@@ -120,6 +120,13 @@ def _durability(value: object) -> str:
     return str(value)
 
 
+def _condition(value: object) -> str:
+    from colonies_node.core.rules import DEVICE, parse
+
+    text = _text(value)
+    return str(parse(text, DEVICE)) if text else ""
+
+
 def _functions(value: object) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
@@ -142,6 +149,7 @@ VERIFY = Kind("true, false or the path of a file with certificates", _verify, "F
 PLACE = Kind("true, false or host:port", _place, "WHERE")
 BYTES = Kind("a number of bytes such as 64Mi or 0", _bytes, "SIZE")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
+CONDITION = Kind("a condition such as 'battery > 30 and temperature < 75'", _condition, "CONDITION")
 FUNCTIONS = Kind("one or more of package.module:function", _functions, "MODULE:FUNCTION")
 
 
@@ -310,6 +318,10 @@ class Settings:
     parallel: int = _row(
         whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",
         "Processes to run at the same time.",
+    )  # fmt: skip
+    when: str = _row(
+        CONDITION, "", ("execute",), "--when", "COLONIES_EXECUTOR_WHEN",
+        "Take new work only while this holds of the machine; `device show` tells what can be asked.",
     )  # fmt: skip
     limit_memory: int = _row(
         BYTES, 0, ("execute",), "--limit-memory", "COLONIES_EXECUTOR_LIMIT_MEMORY",

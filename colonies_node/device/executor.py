@@ -15,10 +15,12 @@ import trio
 from colonies_node.config import Settings, need
 from colonies_node.core.errors import ColonyError, SettingRefused
 from colonies_node.core.identity import Signer
-from colonies_node.device import leftovers
+from colonies_node.core.rules import DEVICE, parse
+from colonies_node.device import leftovers, sensors
 from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
+from colonies_node.device.gate import Gate
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
 from colonies_node.device.room import of_this_machine
@@ -87,8 +89,11 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 offers=offers,
                 say=say,
             )
-            slots = Slots(shop, registration, settings.parallel, settings.poll_timeout, say)
+            rule = parse(settings.when, DEVICE) if settings.when else None
+            gate = Gate(settings.data, rule, lambda: sensors.read(settings.data), say)
+            slots = Slots(shop, registration, gate, settings.parallel, settings.poll_timeout, say)
             slots.going_on = going_on
+            gate.changed = slots.reconsider
             await _run(slots, shop.delivery, settings.grace, stop, say)
 
 
@@ -121,6 +126,7 @@ async def _run(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(obey, stops)
                 nursery.start_soon(delivery.run)
+                await nursery.start(slots.gate.run)
                 for runner in slots.shop.runners:
                     nursery.start_soon(runner.run)
                 await slots.run()
@@ -159,7 +165,7 @@ def only_executor(data: Path) -> Iterator[None]:
     """Hold the data folder for this executor alone; SettingRefused if another has it or it cannot be used."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data / "execute.lock").open("w")
+        lock = (data / "execute.lock").open("a+")
     except OSError as fault:
         raise SettingRefused(f"The folder {data} cannot be used: {fault.strerror}.") from None
     with lock:
@@ -169,6 +175,9 @@ def only_executor(data: Path) -> Iterator[None]:
             raise SettingRefused(
                 f"Another executor works in {data}: give --data another folder, or stop that one."
             ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))  # whom `device lock` tells
+        lock.flush()
         yield
 
 

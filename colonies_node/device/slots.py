@@ -18,6 +18,7 @@ import trio
 from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.core.model.quantities import cpu_text, memory_text
 from colonies_node.device.desk import is_process_id
+from colonies_node.device.gate import Gate
 from colonies_node.device.link import is_membership
 from colonies_node.device.registration import Registration, State
 from colonies_node.device.room import Need
@@ -37,6 +38,7 @@ class Slots:
 
     shop: Workshop
     registration: Registration
+    gate: Gate
     parallel: int
     poll_timeout: int
     say: Callable[[str], None]
@@ -86,6 +88,7 @@ class Slots:
 
     def _begin(self, nursery: trio.Nursery, process: Mapping[str, Any], *, adopted: bool = False) -> None:
         work = Work(self.shop, process, adopted)
+        work.take_room()  # at once, so that the next question does not offer it again
         self.working[work.processid] = work
         nursery.start_soon(self._do, work)
 
@@ -109,6 +112,7 @@ class Slots:
                     self._unsure = False
                 if self._waiting:
                     return self._waiting.popleft()
+                await self.gate.until_open()
                 if (process := await self._ask()) is not None and await self._make_way(process):
                     return process
             except LinkDown as fault:

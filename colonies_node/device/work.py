@@ -10,6 +10,7 @@ program is ended and the process fails with a sentence that says so, unless what
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -85,6 +86,7 @@ class Work:
     process: Mapping[str, Any]
     adopted: bool = False
     done: trio.Event = field(default_factory=trio.Event, init=False)
+    _gpus: Sequence[int] | None = field(default=None, init=False)
     _why: Why | None = field(default=None, init=False)
     _ending: trio.Event = field(default_factory=trio.Event, init=False)
     _hurry: trio.Event = field(default_factory=trio.Event, init=False)
@@ -102,6 +104,12 @@ class Work:
         if at_once:
             self._hurry.set()
 
+    def take_room(self) -> None:
+        """Take of this machine what the process asks for, if that is free; else `run` waits for it."""
+        with contextlib.suppress(BadRequest):  # a senseless process: `run` says so
+            if self._gpus is None:
+                self._gpus = self.shop.room.take(self._need)
+
     async def run(self) -> None:
         """Live the life of the process. When this returns its outcome is on disk, or there is none."""
         log = LogStream(LogQueue(self.shop.desks.log(self.processid)), self._send_log, self._doubt.set)
@@ -116,6 +124,9 @@ class Work:
         except _Left:
             log.queue.save()
             return
+        finally:
+            if self._gpus is not None:
+                self.shop.room.give_back(self._need, self._gpus)
         if self._why in (Why.DEADLINE, Why.LOST):
             self.shop.say(f"Process {self.processid} was ended: {self._why.value}.")
             self.shop.desks.clear(self.processid)
@@ -125,21 +136,24 @@ class Work:
 
     async def _result(self, log: LogStream) -> list[Any]:
         """The output; BadRequest with a sentence for every way to fail."""
-        desks, spec = self.shop.desks, self.process["spec"]
         if not self.adopted:
-            desks.set_up(self.processid)
-        runner = choose(self.shop.runners, spec["funcname"], self.shop.names)
-        need = Need() if runner.outlives else needed(spec)
-        gpus = await self._room(need)
-        try:
-            return await self._run(runner, gpus, log)
-        finally:
-            self.shop.room.give_back(need, gpus)
+            self.shop.desks.set_up(self.processid)
+        return await self._run(self._runner, await self._room(), log)
 
-    async def _room(self, need: Need) -> Sequence[int]:
-        """Take what the process asks for of this machine, waiting until it is free; the GPUs set aside for it."""
-        gpus = self.shop.room.take(need)
-        if gpus is None:
+    @property
+    def _runner(self) -> Runner:
+        return choose(self.shop.runners, self.process["spec"]["funcname"], self.shop.names)
+
+    @property
+    def _need(self) -> Need:
+        """What it asks for of this machine: nothing if it runs elsewhere."""
+        return Need() if self._runner.outlives else needed(self.process["spec"])
+
+    async def _room(self) -> Sequence[int]:
+        """Take what the process asks for, waiting until it is free; the GPUs set aside for it."""
+        if self._gpus is None:
+            self._gpus = self.shop.room.take(self._need)
+        if self._gpus is None:
             async with trio.open_nursery() as nursery:
 
                 async def give_up() -> None:
@@ -148,11 +162,11 @@ class Work:
 
                 for watch in (give_up, self._keep_time, self._keep_looking):
                     nursery.start_soon(watch)
-                gpus = await self.shop.room.take_later(need)
+                self._gpus = await self.shop.room.take_later(self._need)
                 nursery.cancel_scope.cancel()
-        if gpus is None:
+        if self._gpus is None:
             raise BadRequest(STOPPED)
-        return gpus
+        return self._gpus
 
     async def _run(self, runner: Runner, gpus: Sequence[int], log: LogStream) -> list[Any]:
         spec, desks = self.process["spec"], self.shop.desks

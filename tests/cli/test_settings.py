@@ -12,6 +12,7 @@ from colonies_node.core.errors import SettingRefused
 from colonies_node.settings import (
     BOOL,
     COMMANDS,
+    CONDITION,
     DURABILITY,
     FUNCTIONS,
     ID,
@@ -40,6 +41,7 @@ VALUES: dict[object, tuple[str, str, str]] = {
     VERIFY: ("/one", "false", '"/three"'),
     PLACE: ("true", "false", '"127.0.0.1:9100"'),
     DURABILITY: ("full", "normal", '"full"'),
+    CONDITION: ("charging", "load < 1", '"battery > 30"'),
     FUNCTIONS: ("a:b", "c:d,e:f", '["g:h"]'),
 }
 """Kind → a value for the flag, for the variable, and for node.toml; other kinds are whole numbers."""
@@ -92,7 +94,7 @@ def test_a_value_that_cannot_be_read_is_refused_by_the_name_it_was_given_under(r
 def test_a_command_gets_the_defaults_when_nothing_is_set(command: str) -> None:
     settings = config.load(command, {}, {})
     for item in fields(Settings):
-        if item.name not in ("data", "executor_name", "sources"):
+        if item.name not in (*config.DERIVED, "sources"):
             assert getattr(settings, item.name) == item.default
     assert {settings.source(name) for name in SETTINGS} == {"default"}
 

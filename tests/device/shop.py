@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from colonies_node.core.rules import DEVICE, Value, parse
 from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
+from colonies_node.device.gate import Gate
 from colonies_node.device.registration import Registration
 from colonies_node.device.results import Results
 from colonies_node.device.room import Room
@@ -71,10 +73,15 @@ def registration(colony: Colony, *, owner: bool = True, say: Any = lambda words:
     )
 
 
+def gate(shop: Workshop, when: str = "", read: Callable[[], Mapping[str, Value]] = dict) -> Gate:
+    """A gate with a condition of work."""
+    return Gate(shop.desks.data, parse(when, DEVICE) if when else None, read, shop.say)
+
+
 @asynccontextmanager
 async def executor(colony: Colony, shop: Workshop, parallel: int = 1) -> Any:
     """A whole executor at work; it ends at once when the block does."""
-    slots = Slots(shop, registration(colony), parallel, 60, shop.say)
+    slots = Slots(shop, registration(colony), gate(shop), parallel, 60, shop.say)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shop.delivery.run)
         nursery.start_soon(slots.run)
