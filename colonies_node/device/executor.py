@@ -15,7 +15,7 @@ import trio
 from colonies_node.config import Settings, need
 from colonies_node.core.errors import ColonyError, SettingRefused
 from colonies_node.core.identity import Signer
-from colonies_node.device import leftovers
+from colonies_node.device import leftovers, machine
 from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
@@ -78,6 +78,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 location=settings.location,
                 offers=offers,
                 say=say,
+                capabilities=machine.capabilities(await trio.to_thread.run_sync(machine.read, settings.data)),
             )
             slots = Slots(shop, registration, settings.parallel, settings.poll_timeout, say)
             await _run(slots, shop.delivery, settings.grace, stop, say)

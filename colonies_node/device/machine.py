@@ -6,6 +6,7 @@ number or address.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ def read(data: Path, root: Path = Path("/")) -> Machine:
     It may take gpus.PATIENCE_S, where there are cards that do not answer.
     """
     sizes = kernel.sizes(root / "proc/meminfo")
-    room = sensors.disk(_nearest(data))
+    room = sensors.disk(nearest(data))
     return Machine(
         model=_model(root),
         cpu=_cpu(kernel.text(root / "proc/cpuinfo", _CPUINFO) or ""),
@@ -115,9 +116,9 @@ def read(data: Path, root: Path = Path("/")) -> Machine:
     )
 
 
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """The folder, or that in which it will be made."""
-    return next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    return next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), folder)
 
 
 def _model(root: Path) -> str | None:
