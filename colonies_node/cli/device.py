@@ -76,15 +76,14 @@ def _stands(settings: Settings) -> dict[str, str]:
 
 def _has(found: Machine, data: Path) -> dict[str, str | None]:
     """What it has, in words."""
-    disk = found.disk and f"{amount(found.disk.total)}, {amount(found.disk.free)} free, of {data}"
-    error = found.clock.error
+    disk, error = found.disk, found.clock.error
     return {
         "model": found.model,
         "processor": ", ".join(_of_processor(found)),
         "system": f"{found.platform} {found.kernel or ''}".strip(),
         "memory": amount(found.memory) if found.memory is not None else None,
         "swap": amount(found.swap) if found.swap else None,
-        "disk": disk,
+        "disk": f"{amount(disk.total)}, {amount(disk.free)} free, of {data}" if disk else None,
         "gpu": "\n".join(", ".join(_of_gpu(gpu)) for gpu in found.gpus),
         "network": "\n".join(_of_interface(interface) for interface in found.network),
         "clock": f"wrong by {error:.3g} s at the most" if error is not None else None,

@@ -1,4 +1,4 @@
-"""How good the clock of this machine is: whether the kernel is told the time by others, and whether it survives a reboot."""
+"""How good the clock of this machine is: whether somebody tells it the time, and whether it goes on without power."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The graphics processors that can compute: NVIDIA's cards, as nvidia-smi tells of them, and the one inside a Jetson.
 
-To ask nvidia-smi takes from tens of milliseconds to seconds, and for ever where a driver hangs. So whoever must not wait,
-as a rule that is looked at between two requests, gets what it said last, and a thread asks it anew meanwhile.
+To ask nvidia-smi takes from tens of milliseconds to seconds, and for ever where a driver hangs. So whoever must not
+wait, as a rule that is looked at between two requests, gets what it said last, and a thread asks it anew meanwhile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files in which Linux tells of the machine, in /proc and /sys: any of them may be missing, unreadable or absurd."""
+"""The files in which Linux tells of the machine, in /proc and /sys. Any may be missing, unreadable or absurd."""
 
 from __future__ import annotations
 
