@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +35,11 @@ AGAIN_S: Final = 15.0
 STALE_S: Final = 90.0
 """Seconds after which what it said counts as not known."""
 
-MOST_SAID: Final = 1 << 16
-"""Bytes that are read of its answer: a card takes a line of about 60, and a machine has at most some tens."""
+MOST_CARDS: Final = 64
+"""More than any machine has; a card that is shared out counts once."""
+
+MOST_SAID: Final = 1 << 14
+"""Bytes that are read of its answer: a card takes a line of about 60."""
 
 _FIELDS: Final = ("name", "memory.total", "memory.used", "utilization.gpu", "temperature.gpu")
 _HOTTEST: Final = 150
@@ -105,7 +109,7 @@ def _load_inside(root: Path) -> float | None:
 
 def parsed(answer: str) -> list[Gpu]:
     """The cards in what nvidia-smi printed. A line that is no card is left out: it prints its complaints there too."""
-    return list(_cards(answer))
+    return list(islice(_cards(answer), MOST_CARDS))
 
 
 def _cards(answer: str) -> Iterator[Gpu]:

@@ -125,7 +125,8 @@ JETSON: Tree = {
 LAPTOP: Tree = {
     "proc/loadavg": "6.00 3.11 2.02 7/1402 99871",
     "proc/meminfo": MEMORY,
-    "proc/cpuinfo": "processor\t: 0\nmodel\t\t: 141\nmodel name\t: 11th Gen Intel(R) Core(TM) i7-11800H @ 2.30GHz\n\n" * 2,
+    "proc/cpuinfo": "processor\t: 0\nmodel\t\t: 141\nmodel name\t: 11th Gen Intel(R) Core(TM) i7-11800H @ 2.30GHz\n\n"
+    * 2,
     "proc/sys/kernel/arch": "x86_64",
     "proc/sys/kernel/osrelease": "6.8.0-45-generic",
     "sys/class/dmi/id/sys_vendor": "LENOVO",
