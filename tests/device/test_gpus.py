@@ -95,11 +95,11 @@ def test_what_a_card_does_not_tell_is_none(line: str, known: tuple[object, ...] 
     "script",
     [
         "exit 9",
-        "echo 'NVIDIA-SMI has failed: it could not communicate with the NVIDIA driver. Start it, or install one.'; exit 9",
+        "echo 'NVIDIA-SMI has failed because it could not communicate with the driver, which is missing.'; exit 9",
         "echo 'No devices were found'; exit 6",
         "echo 'Field \"memory.used\" is not a valid field to query.'; exit 2",
         "echo 'name, memory.total [MiB], memory.used [MiB], utilization.gpu [%], temperature.gpu'",
-        "echo ', 1, 2, 3, 4'; echo 'a, 1, 2, 3'; echo 'a, 1, 2, 3, 4, 5'; echo 'a, -1, 2, 3, 4'; echo 'a, 1, 2 MiB, 3, 4'",
+        says(", 1, 2, 3, 4\na, 1, 2, 3\na, 1, 2, 3, 4, 5\na, -1, 2, 3, 4\na, 1, 2 MiB, 3, 4\na, nan, 2, 3, 4"),
         "printf '\\377\\000\\033[31m, 1, 2, 3, 4\\n'",
         "head -c 300000 /dev/urandom",
         "kill -9 $$",

@@ -149,12 +149,12 @@ def cores(*parts: tuple[str, str]) -> str:
         (cores(*[("0x41", "0xd03")] * 4, *[("0x41", "0xd08")] * 2), "Arm Cortex-A53 + Arm Cortex-A72"),
         (cores(("0x4e", "0x004")), "NVIDIA Carmel"),
         (cores(("0x41", "0xfff")), None),
-        ("processor\t: 0\nmodel name\t: ARMv7 Processor rev 5 (v7l)\nCPU implementer\t: 0x61\n", "ARMv7 Processor rev 5 (v7l)"),
+        ("model name\t: ARMv7 Processor rev 5 (v7l)\nCPU implementer\t: 0x61\n", "ARMv7 Processor rev 5 (v7l)"),
         ("processor\t: 0\nhart\t\t: 1\nuarch\t\t: sifive,u74-mc\n", "sifive,u74-mc"),
         ("model name\t:\n", None),
         ("", None),
     ],
-)  # fmt: skip
+)
 def test_a_processor_is_named_once_for_each_kind_of_core(tmp_path: Path, info: str, cpu: str | None) -> None:
     assert has(tmp_path, {"proc/cpuinfo": info}).cpu == cpu
 
