@@ -134,7 +134,8 @@ def need(settings: Settings, name: str) -> Any:
 
 def _data_folder(command: str, environ: Mapping[str, str]) -> Path:
     home = environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(home).expanduser().absolute() / "colonies-node" / command
+    owner = "execute" if command == "device" else command  # the device is the executor's
+    return Path(home).expanduser().absolute() / "colonies-node" / owner
 
 
 def _machine_name(command: str, environ: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ CLIENTS = (MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE)
 
 NODES = ("serve", "dev")
 REACHES = ("execute", *CLIENTS)
-COMMANDS = (*NODES, *REACHES)
+COMMANDS = (*NODES, *REACHES, "device")
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,21 @@ def _durability(value: object) -> str:
 
 
 def _condition(value: object) -> str:
-    from colonies_node.core.rules import DEVICE, parse
+    from colonies_node.core.rules import MACHINE, parse
 
     text = _text(value)
-    return str(parse(text, DEVICE)) if text else ""
+    return str(parse(text, MACHINE)) if text else ""
+
+
+def _position(value: object) -> tuple[float, float]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) != 2:
+        raise ValueError
+    degrees = [str(part).strip() for part in parts if not isinstance(part, bool)]
+    latitude, longitude = (float(text) for text in degrees if re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,15})?", text))
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        raise ValueError
+    return latitude, longitude
 
 
 def _functions(value: object) -> tuple[str, ...]:
@@ -150,6 +161,7 @@ PLACE = Kind("true, false or host:port", _place, "WHERE")
 BYTES = Kind("a number of bytes such as 64Mi or 0", _bytes, "SIZE")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
 CONDITION = Kind("a condition such as 'battery > 30 and temperature < 75'", _condition, "CONDITION")
+POSITION = Kind("a latitude and a longitude such as 65.58,22.15", _position, "LAT,LONG")
 FUNCTIONS = Kind("one or more of package.module:function", _functions, "MODULE:FUNCTION")
 
 
@@ -196,9 +208,9 @@ class Settings:
     """Every setting with its value. Keys are the private keys themselves and never show in a repr."""
 
     data: Path = _row(
-        PATH, Path("data"), (*NODES, "execute"), "--data", "COLONIES_DATA",
+        PATH, Path("data"), (*NODES, "execute", "device"), "--data", "COLONIES_DATA",
         "Folder for what is kept: the store and the server's key, or an executor's key and results.",
-        "~/.local/share/colonies-node/COMMAND",
+        "~/.local/share/colonies-node/COMMAND; for device that of execute",
     )  # fmt: skip
     host: str = _row(
         TEXT, "127.0.0.1", NODES, "--host", "COLONIES_SERVER_HTTP_HOST",
@@ -346,8 +358,12 @@ class Settings:
         "1Gi",
     )  # fmt: skip
     location: str = _row(
-        TEXT, "", ("execute",), "--location", "COLONIES_EXECUTOR_LOCATION",
+        TEXT, "", ("execute", "device"), "--location", "COLONIES_EXECUTOR_LOCATION",
         "Name of the place where the executor stands; work may ask for one.",
+    )  # fmt: skip
+    position: tuple[float, float] | None = _row(
+        POSITION, None, ("device",), "--position", "COLONIES_EXECUTOR_POSITION",
+        "Where this machine stands, in degrees: its latitude and its longitude.",
     )  # fmt: skip
     poll_timeout: int = _row(
         whole(1, 3600), 60, ("dev", "execute"), "--poll-timeout", "COLONIES_EXECUTOR_POLL_TIMEOUT",
@@ -362,7 +378,7 @@ class Settings:
         "Keep the folder of each process after it has ended, to look into.",
     )  # fmt: skip
     cli_ascii: bool = _row(
-        BOOL, False, CLIENTS, "--ascii/--no-ascii", "COLONIES_CLI_ASCII",
+        BOOL, False, (*CLIENTS, "device"), "--ascii/--no-ascii", "COLONIES_CLI_ASCII",
         "Draw tables with plain characters.",
     )  # fmt: skip
     verbose: bool = _row(

@@ -15,8 +15,8 @@ import trio
 from colonies_node.config import Settings, need
 from colonies_node.core.errors import ColonyError, SettingRefused
 from colonies_node.core.identity import Signer
-from colonies_node.core.rules import DEVICE, parse
-from colonies_node.device import leftovers, sensors
+from colonies_node.core.rules import MACHINE, parse
+from colonies_node.device import leftovers, machine, sensors
 from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
@@ -28,6 +28,7 @@ from colonies_node.device.runners import Runner
 from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
+from colonies_node.device.standing import Standing
 from colonies_node.device.supervised import Limits, Supervisor, fenced
 from colonies_node.device.supervisor import PR_SET_DUMPABLE, prctl
 from colonies_node.device.work import Why, Workshop
@@ -66,6 +67,8 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             owner = None
             if settings.colony_prvkey:
                 owner = await stack.enter_async_context(_client(settings, Signer(settings.colony_prvkey)))
+            found = await trio.to_thread.run_sync(machine.read, settings.data)
+            room = of_this_machine(found)
             shop = Workshop(
                 client=client,
                 desks=desks,
@@ -75,7 +78,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 env=env,
                 executorid=signer.id,
                 say=say,
-                room=of_this_machine(),
+                room=room,
                 limits=limits(settings),
             )
             registration = Registration(
@@ -89,21 +92,28 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 offers=offers,
                 say=say,
             )
-            rule = parse(settings.when, DEVICE) if settings.when else None
+            rule = parse(settings.when, MACHINE) if settings.when else None
             gate = Gate(settings.data, rule, lambda: sensors.read(settings.data), say)
+            software = [entry for runner in ways for entry in runner.software]
+            standing = Standing(registration, gate, room, [machine.hardware(found)], software)
             slots = Slots(shop, registration, gate, settings.parallel, settings.poll_timeout, say)
             slots.going_on = going_on
-            gate.changed = slots.reconsider
-            await _run(slots, shop.delivery, settings.grace, stop, say)
+
+            def heed_gate() -> None:
+                slots.reconsider()
+                standing.changed()
+
+            gate.changed, room.changed = heed_gate, standing.changed
+            await _run(slots, standing, settings.grace, stop, say)
 
 
 async def _run(
-    slots: Slots, delivery: Delivery, grace: float, stop: trio.Event | None, say: Callable[[str], None]
+    slots: Slots, standing: Standing, grace: float, stop: trio.Event | None, say: Callable[[str], None]
 ) -> None:
     """Work until told to stop, then finish; an error of ours or of a setting comes out as itself, not in a
     group.
     """
-    last = trio.CancelScope()
+    last, delivery = trio.CancelScope(), slots.shop.delivery
 
     async def obey(stops: AsyncIterator[object]) -> None:
         async for _ in stops:
@@ -127,6 +137,7 @@ async def _run(
                 nursery.start_soon(obey, stops)
                 nursery.start_soon(delivery.run)
                 await nursery.start(slots.gate.run)
+                nursery.start_soon(standing.run)
                 for runner in slots.shop.runners:
                     nursery.start_soon(runner.run)
                 await slots.run()

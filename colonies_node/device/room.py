@@ -10,12 +10,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 from colonies_node.core.errors import BadRequest
 from colonies_node.core.model.quantities import cpu_text, memory_bytes, memory_text, millicores
+from colonies_node.device import kernel
+from colonies_node.device.machine import Machine
+
+MEMINFO: Final = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,16 @@ def _read(amount: Callable[[str], int], text: object) -> int:
 @dataclass
 class Room:
     """One machine: what it has, and what of it is taken. `gpus` are numbers; `available` says how many bytes of memory
-    the kernel could give, None if it does not tell.
+    the kernel could give, None if it does not tell. `changed` is called when something was taken or given back.
     """
 
     cpu: int
     mem: int
     gpus: Sequence[int] = ()
     available: Callable[[], int | None] = lambda: None
+    changed: Callable[[], None] = lambda: None
     _taken: list[tuple[Need, Sequence[int]]] = field(default_factory=list, init=False)
-    _changed: trio.Event = field(default_factory=trio.Event, init=False)
+    _freed: trio.Event = field(default_factory=trio.Event, init=False)
 
     @property
     def taken(self) -> Need:
@@ -89,19 +94,23 @@ class Room:
         used = {number for _, numbers in self._taken for number in numbers}
         numbers = [number for number in self.gpus if number not in used][: need.gpus]
         self._taken.append((need, numbers))
+        if need != Need():
+            self.changed()
         return numbers
 
     async def take_later(self, need: Need) -> Sequence[int]:
         """Take what a process asks for once it is free."""
         while (numbers := self.take(need)) is None:
-            await self._changed.wait()
+            await self._freed.wait()
         return numbers
 
     def give_back(self, need: Need, gpus: Sequence[int]) -> None:
         """What a process had is free again."""
         self._taken.remove((need, gpus))
-        self._changed.set()
-        self._changed = trio.Event()
+        if need != Need():
+            self.changed()
+        self._freed.set()
+        self._freed = trio.Event()
 
     def _fits(self, need: Need) -> bool:
         """By what was asked for only: a process that is ours already must not wait for another program's memory."""
@@ -113,18 +122,11 @@ class Room:
         )
 
 
-def of_this_machine(gpus: Sequence[int] = ()) -> Room:
-    """The processors that this process may run on, and all of the memory."""
-    return Room(len(os.sched_getaffinity(0)) * 1000, _memory("MemTotal") or 0, gpus, lambda: _memory("MemAvailable"))
-
-
-def _memory(what: str, file: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes; None if the kernel does not tell."""
-    try:
-        for line in file.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == what:
-                return int(value.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+def of_this_machine(machine: Machine) -> Room:
+    """The processors that this process may run on, all of the memory, and the GPUs."""
+    return Room(
+        len(os.sched_getaffinity(0)) * 1000,
+        machine.memory or 0,
+        range(len(machine.gpus)),
+        lambda: kernel.sizes(MEMINFO).get("MemAvailable"),
+    )

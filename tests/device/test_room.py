@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from colonies_node.core.errors import BadRequest
+from colonies_node.device import machine
 from colonies_node.device.room import Need, Room, needed, of_this_machine
 from tests.device.colony import FAILED, RUNNING, SUCCESS, Colony
 from tests.device.shop import executor, workshop
@@ -66,7 +67,7 @@ def test_what_a_machine_never_has_is_refused_in_words() -> None:
 
 
 def test_this_machine_has_processors_and_memory() -> None:
-    room = of_this_machine()
+    room = of_this_machine(machine.read(Path("/")))
     assert room.cpu >= 1000
     assert 0 < room.free.mem <= room.mem
 
