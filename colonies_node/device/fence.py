@@ -51,11 +51,13 @@ def hierarchies(root: Path = Path("/"), pid: int | None = None) -> list[Path]:
 
 def _own_groups(file: Path) -> dict[str, str]:
     """Controller → the group of this process; that of v2 has the name ""."""
-    own = {}
+    own: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in file.read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            own.update(dict.fromkeys(controllers.split(","), group))
+            _, separated, rest = line.partition(":")
+            controllers, also_separated, group = rest.partition(":")
+            if separated and also_separated:
+                own.update(dict.fromkeys(controllers.split(","), group))
     return own
 
 
@@ -111,8 +113,18 @@ class Fence:
             for group in home:
                 _move_to(group)
 
+    @property
+    def needs_looks(self) -> bool:
+        """Whether `use_over` has to be asked now and then while the program runs."""
+        return bool(self.watched) or any((group / "memory.oom_control").exists() for group in self.groups)
+
     def use_over(self) -> str | None:
-        """The name of a limit that all below this process exceed; looks only at what has to be watched."""
+        """The name of a limit that all below this process exceed; looks only at what has to be watched.
+
+        With v1 the kernel ends one process of several, and the others may wait for it for ever.
+        """
+        if killed := self.killed_for():
+            return killed
         if not self.watched:
             return None
         pids = list(descendants(os.getpid()))
@@ -144,6 +156,9 @@ def put_up(parents: Iterable[Path], name: str, limits: Mapping[str, int]) -> Fen
         for kind in list(watched):
             if any(_limit(group / file, watched[kind]) for file in _LIMITS[kind]):
                 del watched[kind]
+        with contextlib.suppress(OSError):
+            if (group / "memory.oom.group").exists():
+                (group / "memory.oom.group").write_text("1")  # end them all, not one of several that belong together
     return Fence(groups, watched)
 
 

@@ -163,7 +163,7 @@ def watch(pid: int, executor: socket.socket, control: bytes, wake: int, around: 
     poller = select.poll()
     poller.register(executor, select.POLLIN)
     poller.register(wake, select.POLLIN)
-    interval = MEASURE_S * 1000 if around.watched else None
+    interval = MEASURE_S * 1000 if around.needs_looks else None
     asked, exceeded = False, None
     while True:
         if b"K" in control:
