@@ -27,6 +27,7 @@ from colonies_node.http.backoff import Backoff
 from colonies_node.http.envelope import read_reply, write_request
 
 if TYPE_CHECKING:
+    from colonies_node.http.listening import Listening
     from colonies_node.http.pipeline import Pipeline
 
 Door = Literal["json", "cbor"]
@@ -170,6 +171,15 @@ class Client:
             raise LinkDown(f"no answer from {self.url}: {_reason(fault)}") from fault
         except OSError as fault:
             raise LinkDown(f"no answer from {self.url}: {fault.strerror or fault}") from fault
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Listening]:
+        """A websocket for subscriptions, whatever the door (listening.py). Raises LinkDown when there is none, or it is
+        lost."""
+        from colonies_node.http.listening import open_listening
+
+        async with open_listening(self.url, self.signer, self._http) as listening:
+            yield listening
 
     # -- the CBOR door
 
