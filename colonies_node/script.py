@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from colonies_node.settings import Settings
 
 from colonies_node.core.errors import ColonyError, SettingRefused
 
@@ -46,10 +51,28 @@ def _execute(functions: Sequence[str], given: dict[str, object]) -> None:
         if name not in known:
             hint = config.nearest(name, [*known, *SHORT]) or "docs/configuration.md lists them."
             raise SettingRefused(f"execute() has no setting {name!r}: {hint}")
-    flags["functions"] = tuple(functions) or (place(sys.modules["__main__"]),)
+    offered = flags["functions"] = tuple(functions) or (place(sys.modules["__main__"]),)
     found = config.load("execute", flags, os.environ, config.toml_file(None, os.environ), open_key=open_key)
+    found = _with_its_own(found, short_name(offered[0]))
     journal.start(found.verbose)
     trio.run(partial(executor.execute, found, say=partial(print, flush=True)))
+
+
+def _with_its_own(settings: Settings, script: str) -> Settings:
+    """A name and a folder that are this script's, where nobody said what they are: several scripts on one machine are
+    several executors."""
+    own: dict[str, Any] = {}
+    if settings.source("executor_name") == "default":
+        own["executor_name"] = f"{settings.executor_name}-{script}"
+    if settings.source("data") == "default":
+        own["data"] = settings.data.with_name(f"execute-{script}")
+    return replace(settings, **own)
+
+
+def short_name(offered: str) -> str:
+    """What a module, file or function is called, for people."""
+    module = offered.partition(":")[0]
+    return Path(module).stem if module.endswith(".py") else module.removesuffix(".__main__").rpartition(".")[2]
 
 
 def place(script: ModuleType) -> str:

@@ -10,4 +10,4 @@ def add(first: float, second: float = 1) -> float:
 
 
 if __name__ == "__main__":
-    execute(colony="dev", type="sums", name="sums")
+    execute(type="sums", name="sums")

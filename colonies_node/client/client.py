@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -18,9 +19,9 @@ from colonies_node.client.process import Process
 from colonies_node.client.records import ProcessRecord
 from colonies_node.client.results import Results
 from colonies_node.client.spec import Options, fields, function_spec
-from colonies_node.client.watch import Watch
+from colonies_node.client.watch import Watch, tended, until
 from colonies_node.client.workflow import Workflow
-from colonies_node.core.errors import LinkDown, SettingRefused
+from colonies_node.core.errors import LinkDown, Refused, SettingRefused
 from colonies_node.http.client import Client as Wire
 from colonies_node.keyfiles import open_key
 from colonies_node.settings import MEMBER, Settings
@@ -63,28 +64,23 @@ class Client:
             tls_verify=settings.tls_verify,
         )
         self._undecided = door == "auto" and not node_id
+        self._stack = AsyncExitStack()
         self._tending: trio.Nursery | None = None
-        self._nursery_manager: Any = None
         self._watch: Watch | None = None
 
     async def __aenter__(self) -> Self:
-        if self._nursery_manager is not None:
+        if self._watch is not None:
             raise RuntimeError("a Client is entered once")
-        self._nursery_manager = trio.open_nursery()
-        self._tending = await self._nursery_manager.__aenter__()
-        self._watch = Watch(self.wire, self._nursery())
+        await self._stack.enter_async_context(self.wire)
+        self._tending = await self._stack.enter_async_context(tended())
+        self._watch = Watch(self.wire, self._tending)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The nursery does not hear of the caller's error, or it would put it into a group.
-        self._nursery().cancel_scope.cancel()
         self._tending = None
-        try:
-            await self._nursery_manager.__aexit__(None, None, None)
-        finally:
-            await self.wire.__aexit__(None, None, None)
+        await self._stack.__aexit__(kind, error, trace)
 
     # -- one process
 
@@ -106,21 +102,14 @@ class Client:
 
     async def wait(self, process: Process | str, timeout: float | None = None) -> ProcessRecord:
         """The record of a process once it has ended, however it did. Raises NotFinished after `timeout` seconds."""
-        processid, pace = id_of(process), Pace()
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
+        processid = id_of(process)
+
+        async def look() -> ProcessRecord | None:
             record = await self.get(processid)
-            pace.up()
-            if record.ended:
-                return record
-            with self.watch.of(processid) as news:
-                while True:
-                    await news.next(pace.pause(False))
-                    try:
-                        record = await self.get(processid)
-                        if record.ended:
-                            return record
-                    except LinkDown as fault:
-                        pace.down(fault)
+            return record if record.ended else None
+
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            return await until(look, self.watch, processid, Pace())
         raise NotFinished(f"Process {processid} has not finished within {timeout:g} s; it goes on.")
 
     async def result(self, process: Process | str, timeout: float | None = None) -> Any:
@@ -173,6 +162,22 @@ class Client:
         return Workflow(self, id)
 
     # -- the wire
+
+    async def get_some(self, processids: Sequence[str]) -> list[ProcessRecord]:
+        """What the server knows of several processes now, in one message if it can be. Raises Refused for one that it
+        does not know."""
+        asked = [("getprocessmsg", {"processid": processid}) for processid in processids]
+        try:
+            answers = await self.call_batch(asked)
+        except (Refused, LinkDown):
+            if len(processids) < 2:
+                raise
+            # It may be that all of them are more than one message holds.
+            return [await self.get(processid) for processid in processids]
+        for answer in answers:
+            if isinstance(answer, Refused):
+                raise answer
+        return [records.read(ProcessRecord, answer) for answer in answers]
 
     async def call(self, msgtype: str, /, **fields: Any) -> Any:
         """Send any message of docs/messages.md, and give the decoded answer."""

@@ -183,6 +183,10 @@ class SyncClient:
         """As Client.workflow."""
         return SyncWorkflow(self._thread, self._client.workflow(id))
 
+    def get_some(self, processids: Sequence[str]) -> list[ProcessRecord]:
+        """As Client.get_some."""
+        return self._thread.call(self._client.get_some, processids)
+
     def call(self, msgtype: str, /, **fields: Any) -> Any:
         """As Client.call."""
         return self._thread.call(self._client.call, msgtype, **fields)

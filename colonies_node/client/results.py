@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,7 +15,7 @@ from colonies_node.client import records
 from colonies_node.client.errors import Unsuccessful
 from colonies_node.client.records import ProcessRecord
 from colonies_node.client.spec import FunctionSpec, fields
-from colonies_node.core.errors import Refused
+from colonies_node.core.errors import LinkDown, Refused
 
 if TYPE_CHECKING:
     from colonies_node.client.client import Client
@@ -106,11 +107,7 @@ class Results:
 
     async def _look(self) -> None:
         """Read the next that have ended, as far as there is none between them that has not."""
-        asked = [("getprocessmsg", {"processid": processid}) for processid in islice(self._flying, READ_AT_ONCE)]
-        for answer in await self._client.call_batch(asked):
-            if isinstance(answer, Refused):
-                return
-            record = records.read(ProcessRecord, answer)
+        for record in await self._client.get_some(list(islice(self._flying, READ_AT_ONCE))):
             if not record.ended:
                 return
             self._read.append(record)
@@ -121,8 +118,9 @@ class Results:
         cancel = [("cancelprocessmsg", {"processid": processid}) for processid in self._flying]
         self._flying.clear()
         self._read.clear()
-        for n in range(0, len(cancel), MAX_BATCH):
-            await self._client.call_batch(cancel[n : n + MAX_BATCH])
+        with suppress(LinkDown):  # what is raised is why it was given up
+            for n in range(0, len(cancel), MAX_BATCH):
+                await self._client.call_batch(cancel[n : n + MAX_BATCH])
 
 
 def _batches(specs: Sequence[FunctionSpec]) -> Iterator[list[tuple[str, dict[str, Any]]]]:

@@ -8,13 +8,14 @@ meanwhile. Where there is none, who waits asks now and then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeVar
 
 import msgspec
 import trio
 
+from colonies_node.client.logs import Pace
 from colonies_node.core import limits
 from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.core.states import ProcessState
@@ -35,6 +36,23 @@ UNUSED_S: Final = 5.0
 
 LOOK_S: Final = 30.0
 """Seconds after which to look all the same: the reference does not tell of all that happens in a workflow."""
+
+
+_R = TypeVar("_R")
+
+
+@asynccontextmanager
+async def tended() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose tasks end with the block. What the block raises comes out as it is, not in a group."""
+    fault: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            yield nursery
+        except Exception as error:
+            fault = error
+        nursery.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
 
 
 class News:
@@ -78,6 +96,26 @@ class Watch:
             yield news
         finally:
             line.leave(processid, news)
+
+
+async def until(look: Callable[[], Awaitable[_R | None]], watch: Watch, processid: str, pace: Pace) -> _R:
+    """What `look` finds when it finds something: it is asked now, and whenever there may be news of the process.
+
+    A lost link is waited out, once there was an answer: before that, LinkDown is raised.
+    """
+    if (found := await look()) is not None:
+        return found
+    pace.up()
+    with watch.of(processid) as news:
+        while True:
+            await news.next(pace.pause(False))
+            try:
+                found = await look()
+                pace.up()
+            except LinkDown as fault:
+                pace.down(fault)
+            if found is not None:
+                return found
 
 
 class _News(msgspec.Struct):

@@ -15,7 +15,7 @@ from colonies_node.client.records import ProcessGraph, ProcessRecord, ProcessSta
 from colonies_node.client.results import READ_AT_ONCE
 from colonies_node.client.spec import FunctionSpec, Options, fields, function_spec
 from colonies_node.core.broker.drawing import COLOURS
-from colonies_node.core.errors import LinkDown, Refused
+from colonies_node.core.errors import LinkDown
 
 if TYPE_CHECKING:
     from colonies_node.client.client import Client
@@ -126,13 +126,9 @@ class Workflow:
         await self._client.call("cancelprocessgraphmsg", processgraphid=self._known())
 
     async def _records(self, graph: ProcessGraph) -> list[ProcessRecord]:
-        found = []
+        found: list[ProcessRecord] = []
         for n in range(0, len(graph.processids), READ_AT_ONCE):
-            asked = [("getprocessmsg", {"processid": one}) for one in graph.processids[n : n + READ_AT_ONCE]]
-            for answer in await self._client.call_batch(asked):
-                if isinstance(answer, Refused):
-                    raise answer
-                found.append(records.read(ProcessRecord, answer))
+            found += await self._client.get_some(graph.processids[n : n + READ_AT_ONCE])
         return found
 
     def _known(self) -> str:
