@@ -79,16 +79,16 @@ class Watch:
     def __init__(self, wire: Wire, nursery: trio.Nursery) -> None:
         self._wire = wire
         self._nursery = nursery
-        self._lines: list[_Line] = []
+        self.lines: list[_Line] = []
 
     @contextmanager
     def of(self, processid: str) -> Iterator[News]:
         """News of a process, for as long as the block."""
-        self._lines = [line for line in self._lines if not line.over]
-        line = next((line for line in self._lines if line.has_room), None)
+        self.lines = [line for line in self.lines if not line.over]
+        line = next((line for line in self.lines if line.has_room), None)
         if line is None:
             line = _Line(self._wire)
-            self._lines.append(line)
+            self.lines.append(line)
             self._nursery.start_soon(line.run)
         news = News(line)
         line.enter(processid, news)
@@ -132,6 +132,11 @@ class _Line:
         self._asked: set[str] = set()
         """What the server was asked to tell on the websocket that is open."""
         self._changed = trio.Event()
+
+    @property
+    def asked_for_all(self) -> bool:
+        """Whether the server tells of all that is waited for."""
+        return self._waiting.keys() <= self._asked
 
     @property
     def has_room(self) -> bool:
