@@ -14,7 +14,7 @@ from colonies_node import Client
 from colonies_node.client import watch
 from colonies_node.client.client import Door
 from colonies_node.client.errors import NotFinished, ProcessCancelled, ProcessFailed
-from colonies_node.core.errors import LinkDown, Refused, SettingRefused
+from colonies_node.core.errors import LinkDown, Refused, SettingRefused, WrongServer
 from tests.client.place import TYPE, Place, Worker
 from tests.e2e.proxy import Proxy
 from tests.node import ALICE, FAILED, SUCCESS, WAITING
@@ -219,10 +219,24 @@ async def test_without_websockets_it_asks_now_and_then(
             assert await process.result() == 1
 
 
-async def test_the_reference_door_is_taken_where_there_is_no_cbor(place: Place) -> None:
-    async with place.client(door="auto") as colony:
+@pytest.mark.parametrize(("has_cbor", "door"), [(True, "cbor"), (False, "json")])
+async def test_the_door_is_cbor_where_the_server_has_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, has_cbor: bool, door: str
+) -> None:
+    async with place.client() as colony:
+
+        async def found_out() -> bool:
+            return has_cbor
+
+        monkeypatch.setattr(colony.wire, "has_cbor", found_out)
         await colony.submit("f", type=TYPE)
-        assert colony.wire.door == "cbor"
+        assert colony.wire.door == door
+
+
+async def test_another_node_than_the_one_that_is_named_is_not_talked_to(place: Place) -> None:
+    async with place.client(node_id="0" * 64) as colony:
+        with pytest.raises(WrongServer):
+            await colony.submit("f", type=TYPE)
 
 
 async def test_a_client_is_used_inside_its_block(place: Place) -> None:
