@@ -4,9 +4,7 @@ For programs in Python: `function` marks what an executor offers, `execute` make
 `Client` (for trio) and `SyncClient` submit work and wait for it. Each is imported when it is asked for.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as typing has it, without importing that
 
 if TYPE_CHECKING:
     from colonies_node.client.client import Client
@@ -20,13 +18,14 @@ __version__ = "0.1.0"
 _HOMES = {"Client": "client.client", "SyncClient": "client.plain", "execute": "script", "function": "functions"}
 """Name → the module that has it. No module may be called like a name: importing it would hide the name."""
 
+if not TYPE_CHECKING:  # a checker that saw it would take any name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -178,8 +178,8 @@ class _Hearing:
         except LinkDown:
             self.over = False
             raise
-        except Refused:
-            self.fault = no
+        except ColonyError as fault:
+            self.fault = fault
 
 
 def _message(entry: Entry) -> Message:

@@ -71,6 +71,7 @@ class Results:
         if self._over or len(self._flying) > self._at_once // 2:
             return []
         room = self._at_once - len(self._flying)
+        self._over = True  # also if an item cannot be had, or not be submitted
         specs = [self._spec(item) for item in islice(self._items, room)]
         self._over = len(specs) < room
         return specs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
@@ -58,16 +59,14 @@ def function_spec(
     conditions = {record: given.pop(option) for option, record in _CONDITIONS.items() if option in given}
     where = {"colonyname": colony, "executortype": type, "executornames": None, **conditions}
     limits = {"maxwaittime": UNLIMITED, "maxexectime": UNLIMITED, "maxretries": UNLIMITED}
-    what = {"nodename": funcname, "funcname": funcname, "args": list(args), **limits, **given, "conditions": where}
-    for name, kind in (("kwargs", dict), ("env", dict), ("channels", list)):
-        if name in what:
-            what[name] = kind(what[name])
     try:
-        plain = msgspec.to_builtins(what)
-    except TypeError as fault:
+        # As strict as what functions return: bytes or a set would silently arrive as something else.
+        call = json.loads(json.dumps({"args": list(args), "kwargs": dict(given.get("kwargs", {}))}, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as fault:
         raise TypeError(f"what {funcname} is given has no form in JSON: {fault}") from None
+    what = {"nodename": funcname, "funcname": funcname, **limits, **given, **call, "conditions": where}
     try:
-        return msgspec.convert(plain, FunctionSpec)
+        return msgspec.convert(msgspec.to_builtins(what), FunctionSpec)
     except msgspec.ValidationError as fault:
         raise TypeError(f"an option of {funcname} is not right: {fault}") from None
 

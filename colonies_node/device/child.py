@@ -94,7 +94,8 @@ def marked_in(module: ModuleType) -> list[str]:
 
 def mark_of(function: Any) -> Any:
     """What `@function` left on a function, if it did."""
-    return None if isinstance(function, type) else getattr(function, "__colonies_function__", None)
+    mark = None if isinstance(function, type) else getattr(function, "__colonies_function__", None)
+    return mark if hasattr(type(mark), "describe") else None
 
 
 def fit(function: Any, args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, Any]:

@@ -103,8 +103,10 @@ async def test_what_is_no_option_or_no_json_is_said_before_anything_is_sent(plac
     async with place.client() as colony:
         with pytest.raises(TypeError, match=r"there is no option 'second': .* kwargs="):
             await colony.submit("f", type=TYPE, second=1)  # type: ignore[call-arg]
-        with pytest.raises(TypeError, match="what f is given has no form in JSON"):
-            await colony.submit("f", object(), type=TYPE)
+        for odd in (object(), b"bytes", {1, 2}, float("nan")):
+            with pytest.raises(TypeError, match="what f is given has no form in JSON"):
+                await colony.submit("f", odd, type=TYPE)
+        assert not await colony.call("getprocessesmsg", colonyname="lab", count=1, state=WAITING, executortype=TYPE)
         with pytest.raises(TypeError, match=r"an option of f is not right: .*priority"):
             await colony.submit("f", type=TYPE, priority="high")  # type: ignore[typeddict-item]
 
@@ -292,6 +294,15 @@ async def test_a_map_takes_items_as_they_are_needed(place: Place, worker: Worker
             assert await anext(results) == n
             assert len(drawn) <= n + 1 + 8
         nursery.cancel_scope.cancel()
+
+
+async def test_an_item_that_cannot_be_submitted_ends_a_map_where_it_stands(place: Place, worker: Worker) -> None:
+    async with place.client() as colony:
+        results = colony.map("f", [1, b"2", 3], type=TYPE)
+        with pytest.raises(TypeError, match="no form in JSON"):
+            await anext(results)
+        with pytest.raises(StopAsyncIteration):
+            await anext(results)
 
 
 async def test_the_first_failure_ends_a_map_and_cancels_what_is_behind_it(place: Place, worker: Worker) -> None:
