@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from colonies_node.core.errors import SettingRefused
+from colonies_node.core.errors import BadRequest, SettingRefused
 from colonies_node.settings import KEY, NODES, PATH, SETTINGS, VERIFY, Row, Settings
 
 __all__ = ["SETTINGS", "Settings", "load", "need", "read_toml", "toml_file"]
@@ -87,6 +87,8 @@ def read(row: Row, found: Given, toml_path: Path | None, open_key: OpenKey | Non
         value = row.kind.parse(found.value)
     except ValueError:
         raise SettingRefused(f"{found.label} must be {row.kind.expected}{_instead(row, found)}.") from None
+    except BadRequest as no:
+        raise SettingRefused(f"{found.label} must be {row.kind.expected}. {no.message}") from None
     in_file = found.source == "node.toml" and toml_path is not None
     folder = toml_path.parent if in_file and toml_path else Path()
     if row.kind is PATH:
@@ -132,7 +134,8 @@ def need(settings: Settings, name: str) -> Any:
 
 def _data_folder(command: str, environ: Mapping[str, str]) -> Path:
     home = environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(home).expanduser().absolute() / "colonies-node" / command
+    owner = "execute" if command == "device" else command  # the device is the executor's
+    return Path(home).expanduser().absolute() / "colonies-node" / owner
 
 
 def _machine_name(command: str, environ: Mapping[str, str]) -> str:
@@ -146,9 +149,20 @@ def machine_name() -> str:
     return socket.gethostname().replace(":", "-") or "executor"
 
 
+def _memory_limit(command: str, environ: Mapping[str, str]) -> int:
+    """Less than all, so that a greedy program ends before it takes the machine down with it."""
+    import os
+
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 10 * 9
+    except (OSError, ValueError):
+        return 0
+
+
 DERIVED: Mapping[str, Callable[[str, Mapping[str, str]], object]] = {
     "data": _data_folder,
     "executor_name": _machine_name,
+    "limit_memory": _memory_limit,
 }
 """Defaults that are found out at start: (command, environment) → value."""
 

@@ -25,7 +25,7 @@ from colonies_node.core.model.sync import Upstream
 from colonies_node.core.rules import Value
 from colonies_node.core.store import members, processes
 from colonies_node.core.store.sqlite import Store
-from colonies_node.device import sensors
+from colonies_node.device import gauges, sensors
 from colonies_node.device.executor import execute
 from colonies_node.http.cbor_door import CborDoor
 from colonies_node.http.client import Client
@@ -69,7 +69,8 @@ async def serve(
         linked = Links(service, partial(_key_at, settings.data, open_key), partial(_readings, service, settings.data))
         service.hear = linked.hear
         store.write(lambda tx: upstreams.put_all(tx, settings.upstreams, "node.toml"))
-        rest = Metrics(service, Rest(service)) if settings.metrics is True else Rest(service)
+        device = partial(gauges.read, settings.data)
+        rest = Metrics(service, Rest(service), device) if settings.metrics is True else Rest(service)
         # Everything made so far lives as long as the node: spare each collection the look at it.
         gc.collect()
         gc.freeze()
@@ -85,7 +86,7 @@ async def serve(
                     listen, CborDoor(service, node_key, JsonDoor(service, rest)), config, stopped.wait
                 )
                 if apart is not None:
-                    await listening.start(listen, Metrics(service), apart, stopped.wait)
+                    await listening.start(listen, Metrics(service, device=device), apart, stopped.wait)
                 service.rules = _rules(settings, node_key.id, port)
                 nursery.start_soon(linked.run)
                 if ready is not None:

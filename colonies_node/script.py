@@ -24,8 +24,8 @@ def execute(functions: Sequence[str] = (), **settings: object) -> None:
 
     `functions` are others to offer, as `--fn` has them. `settings` are those of `colonies-node execute` by the names
     that docs/configuration.md has, with `colony`, `type` and `name` for short; what is not given comes from the
-    environment and node.toml. Call it below `if __name__ == "__main__":`, because each call of a function imports the
-    script. What is wrong with the settings ends the program with one sentence.
+    environment and node.toml. Call it below `if __name__ == "__main__":`, because the interpreters that call the
+    functions import the script. What is wrong with the settings ends the program with one sentence.
     """
     try:
         _execute(functions, settings)

@@ -26,7 +26,7 @@ CLIENTS = (MEMBER, COLONY_OWNER, SERVER_OWNER, ANYONE)
 
 NODES = ("serve", "dev")
 REACHES = ("execute", *CLIENTS)
-COMMANDS = (*NODES, *REACHES)
+COMMANDS = (*NODES, *REACHES, "device")
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,24 @@ def _durability(value: object) -> str:
     return str(value)
 
 
+def _condition(value: object) -> str:
+    from colonies_node.core.rules import MACHINE, parse
+
+    text = _text(value)
+    return str(parse(text, MACHINE)) if text else ""
+
+
+def _position(value: object) -> tuple[float, float]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) != 2:
+        raise ValueError
+    degrees = [str(part).strip() for part in parts if not isinstance(part, bool)]
+    latitude, longitude = (float(text) for text in degrees if re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,15})?", text))
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        raise ValueError
+    return latitude, longitude
+
+
 def _functions(value: object) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
@@ -142,6 +160,8 @@ VERIFY = Kind("true, false or the path of a file with certificates", _verify, "F
 PLACE = Kind("true, false or host:port", _place, "WHERE")
 BYTES = Kind("a number of bytes such as 64Mi or 0", _bytes, "SIZE")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
+CONDITION = Kind("a condition such as 'battery > 30 and temperature < 75'", _condition, "CONDITION")
+POSITION = Kind("a latitude and a longitude such as 65.58,22.15", _position, "LAT,LONG")
 FUNCTIONS = Kind("one or more of package.module:function, package.module or file.py", _functions, "MODULE[:FUNCTION]")
 
 
@@ -188,9 +208,9 @@ class Settings:
     """Every setting with its value. Keys are the private keys themselves and never show in a repr."""
 
     data: Path = _row(
-        PATH, Path("data"), (*NODES, "execute"), "--data", "COLONIES_DATA",
+        PATH, Path("data"), (*NODES, "execute", "device"), "--data", "COLONIES_DATA",
         "Folder for what is kept: the store and the server's key, or an executor's key and results.",
-        "~/.local/share/colonies-node/COMMAND",
+        "~/.local/share/colonies-node/COMMAND; for device that of execute",
     )  # fmt: skip
     host: str = _row(
         TEXT, "127.0.0.1", NODES, "--host", "COLONIES_SERVER_HTTP_HOST",
@@ -312,9 +332,39 @@ class Settings:
         whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",
         "Processes to run at the same time.",
     )  # fmt: skip
+    when: str = _row(
+        CONDITION, "", ("execute",), "--when", "COLONIES_EXECUTOR_WHEN",
+        "Take new work only while this holds of the machine; `device show` tells what can be asked.",
+    )  # fmt: skip
+    limit_memory: int = _row(
+        BYTES, 0, ("execute",), "--limit-memory", "COLONIES_EXECUTOR_LIMIT_MEMORY",
+        "Memory that a process may use with all that it starts; 0 for no limit. What its spec asks for lowers it.",
+        "nine tenths of the memory of this machine",
+    )  # fmt: skip
+    limit_processes: int = _row(
+        whole(0, 4_194_304), 4096, ("execute",), "--limit-processes", "COLONIES_EXECUTOR_LIMIT_PROCESSES",
+        "Programs and threads that a process may have at a time; 0 for no limit.",
+    )  # fmt: skip
+    limit_cpu: int = _row(
+        SECONDS, 0, ("execute",), "--limit-cpu", "COLONIES_EXECUTOR_LIMIT_CPU",
+        "Seconds of processor time that each program of a process may use; 0 for no limit.", "0",
+    )  # fmt: skip
+    limit_files: int = _row(
+        whole(0, 1_048_576), 0, ("execute",), "--limit-files", "COLONIES_EXECUTOR_LIMIT_FILES",
+        "Files that each program of a process may have open at a time; 0 for what the executor may.", "0",
+    )  # fmt: skip
+    limit_output: int = _row(
+        BYTES, 1 << 30, ("execute",), "--limit-output", "COLONIES_EXECUTOR_LIMIT_OUTPUT",
+        "Bytes that a process may write to standard output and error; 0 for no limit.",
+        "1Gi",
+    )  # fmt: skip
     location: str = _row(
-        TEXT, "", ("execute",), "--location", "COLONIES_EXECUTOR_LOCATION",
+        TEXT, "", ("execute", "device"), "--location", "COLONIES_EXECUTOR_LOCATION",
         "Name of the place where the executor stands; work may ask for one.",
+    )  # fmt: skip
+    position: tuple[float, float] | None = _row(
+        POSITION, None, ("device",), "--position", "COLONIES_EXECUTOR_POSITION",
+        "Where this machine stands, in degrees: its latitude and its longitude.",
     )  # fmt: skip
     poll_timeout: int = _row(
         whole(1, 3600), 60, ("dev", "execute"), "--poll-timeout", "COLONIES_EXECUTOR_POLL_TIMEOUT",
@@ -329,7 +379,7 @@ class Settings:
         "Keep the folder of each process after it has ended, to look into.",
     )  # fmt: skip
     cli_ascii: bool = _row(
-        BOOL, False, CLIENTS, "--ascii/--no-ascii", "COLONIES_CLI_ASCII",
+        BOOL, False, (*CLIENTS, "device"), "--ascii/--no-ascii", "COLONIES_CLI_ASCII",
         "Draw tables with plain characters.",
     )  # fmt: skip
     verbose: bool = _row(

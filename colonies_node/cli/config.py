@@ -70,7 +70,7 @@ def _shown(row: Row, value: object) -> object:
         return "a key (not shown)" if config.is_bare_key(str(value)) else f"key file {value}"
     if isinstance(value, bool | int | str) or value is None:
         return value
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def manual() -> str:

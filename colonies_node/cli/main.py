@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "Run a colony server.",
     "dev": "Run a server with a colony, a user and an executor ready to use.",
     "execute": "Join a colony as an executor and run its work.",
+    "device": "Show what this machine has and feels, and lock it.",
     "key": "Make private keys and show their ids.",
     "colony": "Add, list and remove colonies.",
     "user": "Add, list and remove the users of a colony.",

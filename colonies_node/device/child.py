@@ -1,12 +1,15 @@
-"""Calls a Python function for the executor, in an interpreter of its own. A script: standard library only
-until then.
+"""Calls Python functions for the executor, in an interpreter of its own. A script: standard library only until then.
 
-`child.py call|describe ASK ANSWER`: both are JSON files. ASK holds `path` (for the imports) and, for a call,
-`function` (module:name), `args`, `kwargs` and `env`; for a description `functions`. ANSWER gets `{"out":
-...}` or `{"error": sentence}`. A module may be given as the path of its file.
+`child.py describe ASK ANSWER` looks at functions: ASK is a file of JSON with `path` (for the imports) and `functions`,
+ANSWER gets `{"out": ...}` or `{"error": sentence}`.
 
-A function that `@function` marks (functions.py, which is not imported here) carries an object that describes it, makes
-arguments fit it, and makes outputs of what it returns.
+`child.py serve PATH CHANNEL` takes one call after another from a socket (its descriptor is CHANNEL; PATH is JSON): a
+line of JSON with `function` (module:name), `args`, `kwargs`, `env` and `folder`. It says `begun` once it has the line,
+and after the call the answer as above, with `spent` if this interpreter is not fit for another call: it has children
+or threads that the call left behind, or has grown.
+
+A module may be given as the path of its file. A function that `@function` marks (functions.py, which is not imported
+here) carries an object that describes it, makes arguments fit it, and makes outputs of what it returns.
 """
 
 from __future__ import annotations
@@ -16,23 +19,104 @@ import inspect
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+PR_SET_PDEATHSIG, SIGKILL = 1, 9
+
+GROWTH = 256 * 1024 * 1024
+"""Bytes of memory that an interpreter may have gained since its first call and still take another."""
+
 
 def main() -> None:
-    task, ask, answer = sys.argv[1:]
-    with open(ask, encoding="utf-8") as file:
-        request = json.load(file)
-    sys.path[:] = request["path"]
+    task, *rest = sys.argv[1:]
     sys.argv[1:] = []
-    said = {"call": call, "describe": describe}[task](request)
-    sys.stdout.flush()
-    with open(f"{answer}.new", "w", encoding="utf-8") as file:
-        file.write(said)
-    os.replace(f"{answer}.new", answer)
+    if task == "describe":
+        ask, answer = rest
+        with open(ask, encoding="utf-8") as file:
+            request = json.load(file)
+        sys.path[:] = request["path"]
+        said = describe(request)
+        sys.stdout.flush()
+        with open(f"{answer}.new", "w", encoding="utf-8") as file:
+            file.write(said)
+        os.replace(f"{answer}.new", answer)
+    else:
+        path, channel = rest
+        sys.path[:] = json.loads(path)
+        serve(int(channel))
+
+
+def serve(channel: int) -> None:
+    """Take calls until the executor closes the channel."""
+    _die_with_parent()
+    os.set_inheritable(channel, False)
+    environment, first = dict(os.environ), 0
+    streams = sys.stdout, sys.stderr
+    with open(channel, "r+b", buffering=0) as line:
+        requests = _Lines(line)
+        while (told := requests.next()) is not None:
+            line.write(b'{"begun":true}\n')
+            said = _answered(json.loads(told))
+            for stream in streams:
+                stream.flush()
+            sys.stdout, sys.stderr = streams
+            os.environ.clear()
+            os.environ.update(environment)
+            os.chdir("/")
+            first = first or _memory()
+            spent = _children() or threading.active_count() > 1 or _memory() > first + GROWTH
+            line.write(b'%s,"spent":%s}\n' % (said[:-1].encode(), b"true" if spent else b"false"))
+
+
+def _answered(request: dict[str, Any]) -> str:
+    os.chdir(request["folder"])
+    return call(request)
+
+
+class _Lines:
+    """The lines of a stream that is written to as well, so that nothing may be buffered beyond them."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._rest = stream, bytearray()
+
+    def next(self) -> bytes | None:
+        while b"\n" not in self._rest:
+            chunk = self._stream.read(65536)
+            if not chunk:
+                return None
+            self._rest += chunk
+        line, _, self._rest = self._rest.partition(b"\n")
+        return bytes(line)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it is gone."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+
+
+def _children() -> bool:
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/children") as listing:
+                if listing.read().strip():
+                    return True
+    except OSError:
+        pass
+    return False
+
+
+def _memory() -> int:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 1
 
 
 def call(request: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """The folders of processes: each has its own, with the files it works on, its waiting log and its errands.
 
-    <data>/work/<processid>/files/   where the program runs
-                            log/     messages that wait for the link
-                            *.json   what a Python function was called with and what it gave back
-    <data>/kept/<processid>/         the same after delivery, with --keep-work
+    <data>/work/<processid>/files/         where the program runs
+                            log/           messages that wait for the link
+                            process.json   the process as it was assigned, where its work outlives the executor
+    <data>/kept/<processid>/               the same after delivery, with --keep-work
 
 The folder of a process is made before anything of it is started. So a process that is ours and has no folder
 has never run.
@@ -11,11 +11,15 @@ has never run.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from colonies_node.device.results import write_durably
 
 
 def is_process_id(text: object) -> bool:
@@ -48,6 +52,18 @@ class Desks:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
         self.files(processid).mkdir()
+
+    def keep_process(self, process: Mapping[str, Any]) -> None:
+        """Write down a process whose work outlives the executor, so that its next life can go on with it."""
+        write_durably(self.folder(process["processid"]) / "process.json", json.dumps(process).encode())
+
+    def kept_process(self, processid: str) -> dict[str, Any] | None:
+        """The process as it was written down; None if it was not."""
+        try:
+            process = json.loads((self.folder(processid) / "process.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return process if isinstance(process, dict) and process.get("processid") == processid else None
 
     def clear(self, processid: str) -> None:
         """Put the folder away: removed, or kept if that was asked for."""

@@ -15,16 +15,21 @@ import trio
 from colonies_node.config import Settings, need
 from colonies_node.core.errors import ColonyError, SettingRefused
 from colonies_node.core.identity import Signer
-from colonies_node.device import leftovers
+from colonies_node.core.rules import MACHINE, parse
+from colonies_node.device import leftovers, machine, sensors
 from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
+from colonies_node.device.gate import Gate
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
+from colonies_node.device.room import of_this_machine
 from colonies_node.device.runners import Runner
 from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
+from colonies_node.device.standing import Standing
+from colonies_node.device.supervised import Limits, Supervisor, fenced
 from colonies_node.device.supervisor import PR_SET_DUMPABLE, prctl
 from colonies_node.device.work import Why, Workshop
 from colonies_node.http.client import Client
@@ -47,26 +52,34 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
     need(settings, "colony_name")
     with only_executor(settings.data):
         desks, results = Desks(settings.data, keep=settings.keep_work), Results(settings.data)
-        leftovers.settle(desks, results, say)
         signer = Signer(settings.executor_prvkey or own_key(settings.data))
         keep_to_ourselves()
         env = program_environment(settings, signer.id, os.environ)
         path = search_path()
         offers = await describe(settings.functions, path, env) if settings.functions else []
         async with contextlib.AsyncExitStack() as stack:
+            supervisor = await stack.enter_async_context(fenced(signer.id))
+            ways = runners(settings, offers, path, env, supervisor)
+            for runner in ways:
+                await runner.settle()
+            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
             client = await stack.enter_async_context(_client(settings, signer))
             owner = None
             if settings.colony_prvkey:
                 owner = await stack.enter_async_context(_client(settings, Signer(settings.colony_prvkey)))
+            found = await trio.to_thread.run_sync(machine.read, settings.data)
+            room = of_this_machine(found)
             shop = Workshop(
                 client=client,
                 desks=desks,
                 delivery=Delivery(client, results, desks, say),
-                runners=runners(settings, offers, path),
+                runners=ways,
                 names=[*(offer.name for offer in offers), *(["any program"] if settings.shell else [])],
                 env=env,
                 executorid=signer.id,
                 say=say,
+                room=room,
+                limits=limits(settings),
             )
             registration = Registration(
                 client=client,
@@ -79,17 +92,28 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 offers=offers,
                 say=say,
             )
-            slots = Slots(shop, registration, settings.parallel, settings.poll_timeout, say)
-            await _run(slots, shop.delivery, settings.grace, stop, say)
+            rule = parse(settings.when, MACHINE) if settings.when else None
+            gate = Gate(settings.data, rule, lambda: sensors.read(settings.data), say)
+            software = [entry for runner in ways for entry in runner.software]
+            standing = Standing(registration, gate, room, [machine.hardware(found)], software)
+            slots = Slots(shop, registration, gate, settings.parallel, settings.poll_timeout, say)
+            slots.going_on = going_on
+
+            def heed_gate() -> None:
+                slots.reconsider()
+                standing.changed()
+
+            gate.changed, room.changed = heed_gate, standing.changed
+            await _run(slots, standing, settings.grace, stop, say)
 
 
 async def _run(
-    slots: Slots, delivery: Delivery, grace: float, stop: trio.Event | None, say: Callable[[str], None]
+    slots: Slots, standing: Standing, grace: float, stop: trio.Event | None, say: Callable[[str], None]
 ) -> None:
     """Work until told to stop, then finish; an error of ours or of a setting comes out as itself, not in a
     group.
     """
-    last = trio.CancelScope()
+    last, delivery = trio.CancelScope(), slots.shop.delivery
 
     async def obey(stops: AsyncIterator[object]) -> None:
         async for _ in stops:
@@ -112,6 +136,10 @@ async def _run(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(obey, stops)
                 nursery.start_soon(delivery.run)
+                await nursery.start(slots.gate.run)
+                nursery.start_soon(standing.run)
+                for runner in slots.shop.runners:
+                    nursery.start_soon(runner.run)
                 await slots.run()
                 last.deadline = trio.current_time() + LAST_DELIVERY_S
                 with last:
@@ -148,7 +176,7 @@ def only_executor(data: Path) -> Iterator[None]:
     """Hold the data folder for this executor alone; SettingRefused if another has it or it cannot be used."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data / "execute.lock").open("w")
+        lock = (data / "execute.lock").open("a+")
     except OSError as fault:
         raise SettingRefused(f"The folder {data} cannot be used: {fault.strerror}.") from None
     with lock:
@@ -158,17 +186,38 @@ def only_executor(data: Path) -> Iterator[None]:
             raise SettingRefused(
                 f"Another executor works in {data}: give --data another folder, or stop that one."
             ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))  # whom `device lock` tells
+        lock.flush()
         yield
 
 
-def runners(settings: Settings, offers: Sequence[Offer], path: Sequence[str]) -> list[Runner]:
+def runners(
+    settings: Settings, offers: Sequence[Offer], path: Sequence[str], env: Mapping[str, str], supervisor: Supervisor
+) -> list[Runner]:
     """The runners that the settings ask for; functions come before programs of the same name."""
     found: list[Runner] = []
     if offers:
-        found.append(PythonRunner(offers, path))
+        found.append(PythonRunner(offers, path, supervisor, env))
     if settings.shell:
-        found.append(ShellRunner())
+        found.append(ShellRunner(supervisor))
     return found
+
+
+def limits(settings: Settings) -> Limits:
+    """What a program may use."""
+    return Limits(
+        memory=settings.limit_memory,
+        processes=settings.limit_processes,
+        cpu=settings.limit_cpu,
+        files=settings.limit_files,
+        output=settings.limit_output,
+    )
+
+
+def _outlives(ways: Sequence[Runner], funcname: str) -> bool:
+    runner = next((runner for runner in ways if runner.offers(funcname)), None)
+    return runner is not None and runner.outlives
 
 
 def program_environment(settings: Settings, executorid: str, environ: Mapping[str, str]) -> dict[str, str]:

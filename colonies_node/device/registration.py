@@ -1,4 +1,4 @@
-"""Getting into the colony: the executor's key, its record, its approval, its functions."""
+"""Getting into the colony: the executor's key, its record, its approval, what it has and its functions."""
 
 from __future__ import annotations
 
@@ -49,9 +49,15 @@ def own_key(data: Path) -> str:
     return key
 
 
+def nothing() -> dict[str, list[Any]]:
+    """The capabilities of an executor that says nothing of them."""
+    return {"hardware": [], "software": []}
+
+
 @dataclass
 class Registration:
-    """One executor's place in a colony. `owner` calls with the colony's key, if that was given."""
+    """One executor's place in a colony. `owner` calls with the colony's key, if that was given; `capabilities` are what
+    the colony is told of this machine (core/model/executor.py), and leave alone what it knows if they are empty."""
 
     client: Caller
     owner: Caller | None
@@ -62,6 +68,7 @@ class Registration:
     location: str
     offers: Sequence[Offer]
     say: Callable[[str], None]
+    capabilities: Mapping[str, Sequence[Any]] = field(default_factory=nothing)
     backoff: Backoff = field(default_factory=lambda: Backoff(first=1, cap=15))
     _said: set[str] = field(default_factory=set, init=False)
 
@@ -81,14 +88,16 @@ class Registration:
 
     async def state(self) -> State | None:
         """What the server says of us; None if it does not know us. Raises LinkDown and Refused."""
-        record = await self._record()
-        return None if record is None else State(record["state"])
+        return _state_of(await self._record())
 
     async def _try(self) -> bool:
         try:
-            state = await self.state()
+            record = await self._record()
+            state = _state_of(record)
             if state is not State.APPROVED and not await self._let_in(state):
                 return False
+            if record is not None:
+                await self._tell_what_it_has(record)
             await self._register_functions()
             return True
         except LinkDown as fault:
@@ -117,7 +126,7 @@ class Registration:
             "executortype": self.type,
             "colonyname": self.colony,
             "locationname": self.location,
-            "capabilities": {"hardware": [], "software": []},
+            "capabilities": dict(self.capabilities),
         }
         try:
             await owner.call("addexecutormsg", executor=executor)
@@ -169,6 +178,22 @@ class Registration:
             self._once(f"Colony {self.colony} knows {self.name} as type {known}, and gives it the work of that.")
         return executor
 
+    async def _tell_what_it_has(self, record: Mapping[str, Any]) -> None:
+        """Replace the capabilities that the colony has of us, if ours are others: a machine gets a new disk."""
+        known = {kind: (record.get("capabilities") or {}).get(kind) or [] for kind in nothing()}
+        if self.capabilities in (nothing(), known):
+            return
+        try:
+            await self.client.call(
+                "updateexecutormsg",
+                colonyname=self.colony,
+                executorname=self.name,
+                capabilities=dict(self.capabilities),
+            )
+        except Refused as no:
+            # Nobody's work depends on it, and older servers do not know the message.
+            self._once(f"The server does not take what this machine has: {no.message}.")
+
     async def _register_functions(self) -> None:
         """Add the functions that the server does not list yet, or lists as they were in a former life."""
         listed = await self.client.call("getfunctionsmsg", colonyname=self.colony, executorname=self.name)
@@ -202,3 +227,7 @@ def _says(function: Mapping[str, Any]) -> list[Any]:
         {field: arg.get(field) or nothing for field, nothing in empty.items()} for arg in function.get("args") or []
     ]
     return [function.get("description") or "", args]
+
+
+def _state_of(record: Mapping[str, Any] | None) -> State | None:
+    return None if record is None else State(record["state"])

@@ -1,23 +1,27 @@
 """Asks the server for work whenever a slot is free, and gives each process it gets a life of its own.
 
-There is one question under way at a time, however many slots are free. An answer can get lost on a bad link,
-and then a process is assigned to us without our knowing. So after every lost answer, and at the start, we ask
-what is running in our name; what has no folder here has never been started, and is started then.
+There is one question under way at a time, however many slots are free, and it says how much of the machine is free. It
+is taken back when the gate closes, or when more has become free meanwhile. An answer can get lost on a bad link, and
+then a process is assigned to us without our knowing. So after every lost answer, and at the start, we ask what is
+running in our name; what has no folder here has never been started, and is started then.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
 from colonies_node.core.errors import LinkDown, Refused
+from colonies_node.core.model.quantities import cpu_text, memory_text
 from colonies_node.device.desk import is_process_id
+from colonies_node.device.gate import Gate
 from colonies_node.device.link import is_membership
 from colonies_node.device.registration import Registration, State
+from colonies_node.device.room import Need
 from colonies_node.device.work import RUNNING, Why, Work, Workshop
 from colonies_node.http.backoff import Backoff
 
@@ -34,15 +38,21 @@ class Slots:
 
     shop: Workshop
     registration: Registration
+    gate: Gate
     parallel: int
     poll_timeout: int
     say: Callable[[str], None]
     backoff: Backoff = field(default_factory=Backoff)
+    going_on: Sequence[Mapping[str, Any]] = ()
+    """Processes that an earlier life of the executor has begun and that go on without it."""
     working: dict[str, Work] = field(default_factory=dict, init=False)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
     _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
     _unsure: bool = field(default=True, init=False)
     _down: bool = field(default=False, init=False)
+    _ended: trio.Event = field(default_factory=trio.Event, init=False)
+    _asked: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
+    _offered: Need | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Join the colony, then take and do work until `asking` is cancelled.
@@ -50,16 +60,16 @@ class Slots:
         What was taken is done to its end nevertheless: this returns when the last process has handed in its
         outcome.
         """
-        free = trio.Semaphore(self.parallel)
         async with trio.open_nursery() as nursery:
+            for process in self.going_on:
+                self._begin(nursery, process, adopted=True)
             with self.asking:
                 await self.registration.join()
                 self.say(self._ready())
                 while True:
-                    await free.acquire()
-                    work = Work(self.shop, await self._next())
-                    self.working[work.processid] = work
-                    nursery.start_soon(self._do, work, free)
+                    while len(self.working) >= self.parallel:
+                        await self._ended.wait()
+                    self._begin(nursery, await self._next())
 
     def _ready(self) -> str:
         here = self.registration
@@ -72,13 +82,26 @@ class Slots:
         for work in list(self.working.values()):
             work.end(why, at_once=at_once)
 
-    async def _do(self, work: Work, free: trio.Semaphore) -> None:
+    def reconsider(self) -> None:
+        """Take back a question that is under way: the gate has closed, or more is free than it says."""
+        self._asked.cancel()
+
+    def _begin(self, nursery: trio.Nursery, process: Mapping[str, Any], *, adopted: bool = False) -> None:
+        work = Work(self.shop, process, adopted)
+        work.take_room()  # at once, so that the next question does not offer it again
+        self.working[work.processid] = work
+        nursery.start_soon(self._do, work)
+
+    async def _do(self, work: Work) -> None:
         try:
             await work.run()
         finally:
             del self.working[work.processid]
             work.done.set()
-            free.release()
+            self._ended.set()
+            self._ended = trio.Event()
+            if self._offered is not None and self._offered.cpu < self.shop.room.free.cpu:
+                self.reconsider()
 
     async def _next(self) -> Mapping[str, Any]:
         """The next process to start: one that was assigned without our knowing, or a new one."""
@@ -89,6 +112,7 @@ class Slots:
                     self._unsure = False
                 if self._waiting:
                     return self._waiting.popleft()
+                await self.gate.until_open()
                 if (process := await self._ask()) is not None and await self._make_way(process):
                     return process
             except LinkDown as fault:
@@ -100,23 +124,31 @@ class Slots:
 
     async def _ask(self) -> Mapping[str, Any] | None:
         """Wait at the server for a process; None if there was none, which is no reason to pause."""
-        asked = trio.current_time()
+        asked, process = trio.current_time(), None
+        limited = any(not runner.outlives for runner in self.shop.runners)
+        self._offered = self.shop.room.free if limited else None
+        self._asked = trio.CancelScope()
         try:
-            process = await self.shop.client.call(
-                "assignprocessmsg",
-                colonyname=self.registration.colony,
-                timeout=self.poll_timeout,
-                availablecpu="",
-                availablemem="",
-                _timeout=self.poll_timeout + 15.0,
-            )
+            with self._asked:
+                process = await self.shop.client.call(
+                    "assignprocessmsg",
+                    colonyname=self.registration.colony,
+                    timeout=self.poll_timeout,
+                    availablecpu=cpu_text(self._offered.cpu) if self._offered else "",
+                    availablemem=memory_text(self._offered.mem) if self._offered else "",
+                    _timeout=self.poll_timeout + 15.0,
+                )
         except Refused as no:
             if no.status not in (404, 408) or trio.current_time() - asked < AT_LEAST_S:
                 raise
-            process = None
+        finally:
+            self._offered = None
+        if self._asked.cancelled_caught:
+            self._unsure = True
+            return None
         self.backoff.reset()
         self._link_is(True, "The link to the server is back.")
-        return process  # type: ignore[no-any-return]
+        return process
 
     async def _make_way(self, process: Mapping[str, Any]) -> bool:
         """Whether to start a process that was just assigned; ends an earlier run of it first.

@@ -5,16 +5,17 @@ A process ends in one of four ways. Its program ends: success or failure, as the
 over: the program is ended and nothing is handed in, because the server applies the same deadline and then
 retries or fails it itself; a failure from here would take the retries away. It is not ours any more
 (cancelled, removed, given to another): the program is ended and nothing is handed in. The executor stops: the
-program is ended and the process fails with a sentence that says so.
+program is ended and the process fails with a sentence that says so, unless what was started outlives the executor.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import Any
 
 import trio
 
@@ -26,8 +27,9 @@ from colonies_node.device.leftovers import kill_survivors
 from colonies_node.device.link import Caller, is_gone
 from colonies_node.device.logs import LogQueue, LogStream
 from colonies_node.device.results import Outcome
-from colonies_node.device.runners import Errand, Runner, Written, choose
-from colonies_node.device.supervised import UNSUPERVISED, Ended, Program, Running
+from colonies_node.device.room import Need, Room, needed
+from colonies_node.device.runners import Errand, Runner, Started, Written, choose
+from colonies_node.device.supervised import NO_LIMITS, UNSUPERVISED, Ended, Limits
 
 GRACE_S = 5.0
 """Seconds between asking a process group to end and killing it."""
@@ -50,19 +52,6 @@ class Why(Enum):
     STOPPING = "the executor stops"
 
 
-class Started(Protocol):
-    """A started program, as `supervised.Running` is one."""
-
-    stdout: trio.abc.ReceiveStream
-    stderr: trio.abc.ReceiveStream
-
-    async def terminate(self) -> None: ...
-    async def kill(self) -> None: ...
-    async def wait(self) -> Ended: ...
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(self, *_: object) -> None: ...
-
-
 @dataclass
 class Workshop:
     """What every process of this executor has in common."""
@@ -77,16 +66,27 @@ class Workshop:
     """What every program's environment starts from."""
     executorid: str
     say: Callable[[str], None]
-    start: Callable[[Program, Mapping[str, str]], Awaitable[Started]] = Running.start
+    room: Room
+    limits: Limits = NO_LIMITS
+    """What a program may use that does not ask for less."""
+
+
+class _Left(Exception):
+    """The executor stops, and what it started goes on without it."""
 
 
 @dataclass
 class Work:
-    """One process that is assigned to us, from its assignment until its outcome is handed in."""
+    """One process that is assigned to us, from its assignment until its outcome is handed in.
+
+    `adopted` says that an earlier life of the executor has begun it.
+    """
 
     shop: Workshop
     process: Mapping[str, Any]
+    adopted: bool = False
     done: trio.Event = field(default_factory=trio.Event, init=False)
+    _gpus: Sequence[int] | None = field(default=None, init=False)
     _why: Why | None = field(default=None, init=False)
     _ending: trio.Event = field(default_factory=trio.Event, init=False)
     _hurry: trio.Event = field(default_factory=trio.Event, init=False)
@@ -104,6 +104,12 @@ class Work:
         if at_once:
             self._hurry.set()
 
+    def take_room(self) -> None:
+        """Take of this machine what the process asks for, if that is free; else `run` waits for it."""
+        with contextlib.suppress(BadRequest):  # a senseless process: `run` says so
+            if self._gpus is None:
+                self._gpus = self.shop.room.take(self._need)
+
     async def run(self) -> None:
         """Live the life of the process. When this returns its outcome is on disk, or there is none."""
         log = LogStream(LogQueue(self.shop.desks.log(self.processid)), self._send_log, self._doubt.set)
@@ -115,6 +121,12 @@ class Work:
         except OSError as fault:
             error = f"The executor could not run the process: {fault.strerror or fault}."
             outcome = Outcome(self.processid, time.time_ns(), False, errors=[error])
+        except _Left:
+            log.queue.save()
+            return
+        finally:
+            if self._gpus is not None:
+                self.shop.room.give_back(self._need, self._gpus)
         if self._why in (Why.DEADLINE, Why.LOST):
             self.shop.say(f"Process {self.processid} was ended: {self._why.value}.")
             self.shop.desks.clear(self.processid)
@@ -124,39 +136,92 @@ class Work:
 
     async def _result(self, log: LogStream) -> list[Any]:
         """The output; BadRequest with a sentence for every way to fail."""
-        self.shop.desks.set_up(self.processid)
-        spec = self.process["spec"]
-        runner = choose(self.shop.runners, spec["funcname"], self.shop.names)
-        folder = self.shop.desks.folder(self.processid)
-        identity = {"COLONIES_PROCESS_ID": self.processid}
-        errand = Errand(self.processid, spec, folder, {**self.shop.env, **identity}, wanted(spec.get("env")))
-        program = runner.prepare(errand)
+        if not self.adopted:
+            self.shop.desks.set_up(self.processid)
+        return await self._run(self._runner, await self._room(), log)
+
+    @property
+    def _runner(self) -> Runner:
+        return choose(self.shop.runners, self.process["spec"]["funcname"], self.shop.names)
+
+    @property
+    def _need(self) -> Need:
+        """What it asks for of this machine: nothing if it runs elsewhere."""
+        return Need() if self._runner.outlives else needed(self.process["spec"])
+
+    async def _room(self) -> Sequence[int]:
+        """Take what the process asks for, waiting until it is free; the GPUs set aside for it."""
+        if self._gpus is None:
+            self._gpus = self.shop.room.take(self._need)
+        if self._gpus is None:
+            async with trio.open_nursery() as nursery:
+
+                async def give_up() -> None:
+                    await self._ending.wait()
+                    nursery.cancel_scope.cancel()
+
+                for watch in (give_up, self._keep_time, self._keep_looking):
+                    nursery.start_soon(watch)
+                self._gpus = await self.shop.room.take_later(self._need)
+                nursery.cancel_scope.cancel()
+        if self._gpus is None:
+            raise BadRequest(STOPPED)
+        return self._gpus
+
+    async def _run(self, runner: Runner, gpus: Sequence[int], log: LogStream) -> list[Any]:
+        spec, desks = self.process["spec"], self.shop.desks
+        errand = Errand(
+            self.processid,
+            spec,
+            desks.folder(self.processid),
+            {**self.shop.env, "COLONIES_PROCESS_ID": self.processid},
+            wanted(spec.get("env")),
+            limited(self.shop.limits, spec),
+            gpus,
+            log.write,
+        )
+        if self.adopted:
+            prepared = runner.adopt(errand)
+        else:
+            prepared = runner.prepare(errand)
+            if runner.outlives:
+                await trio.to_thread.run_sync(desks.keep_process, self.process)
         written = Written()
-        ended = await self._live(program, identity, log, written)
+        ended = await self._live(await runner.start(prepared), log, written, errand.limits, runner.outlives)
+        if ended is None:
+            raise _Left
         if self._why is not None:
             raise BadRequest(STOPPED)
         return runner.output(errand, ended, written)
 
-    async def _live(self, program: Program, marker: Mapping[str, str], log: LogStream, written: Written) -> Ended:
-        """Start the program and stay with it until it, and all it started, has ended."""
-        async with await self.shop.start(program, marker) as running, trio.open_nursery() as nursery:
-            nursery.start_soon(self._end_when_asked, running)
+    async def _live(
+        self, started: Started, log: LogStream, written: Written, limits: Limits, outlives: bool
+    ) -> Ended | None:
+        """Stay with what was started until it, and all it started, has ended; None if it goes on without us."""
+        flood = Flood(limits.output)
+        ended = None
+        async with started as running, trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_when_asked, running, outlives, nursery.cancel_scope)
             nursery.start_soon(self._keep_time)
             nursery.start_soon(self._keep_looking)
             nursery.start_soon(log.run)
+            nursery.start_soon(flood.end, running)
             async with trio.open_nursery() as readers:
-                readers.start_soon(log.read, running.stdout, written.out.feed)
-                readers.start_soon(log.read, running.stderr, written.err.feed)
+                readers.start_soon(log.read, running.stdout, written.out.feed, flood.feed)
+                readers.start_soon(log.read, running.stderr, written.err.feed, flood.feed)
                 ended = await running.wait()
                 if ended is UNSUPERVISED:
                     kill_survivors([self.processid])
                 readers.cancel_scope.deadline = trio.current_time() + LAST_WORDS_S
             await log.settle(LAST_WORDS_S)
             nursery.cancel_scope.cancel()
-        return ended
+        return replace(ended, exceeded="output") if ended and flood.too_much.is_set() else ended
 
-    async def _end_when_asked(self, running: Started) -> None:
+    async def _end_when_asked(self, running: Started, outlives: bool, stay: trio.CancelScope) -> None:
         await self._ending.wait()
+        if outlives and self._why is Why.STOPPING:
+            stay.cancel()
+            return
         await running.terminate()
         with trio.move_on_after(GRACE_S):
             await self._hurry.wait()
@@ -195,3 +260,28 @@ class Work:
 
     async def _send_log(self, message: str) -> None:
         await self.shop.client.call("addlogmsg", processid=self.processid, message=message)
+
+
+class Flood:
+    """Counts what a program writes, and ends the program that writes more than `most` bytes; 0 is no limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._read = most, 0
+        self.too_much = trio.Event()
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Take in what came next."""
+        self._read += len(data)
+        if 0 < self._most < self._read:
+            self.too_much.set()
+
+    async def end(self, running: Started) -> None:
+        """End the program once it is too much."""
+        await self.too_much.wait()
+        await running.kill()
+
+
+def limited(limits: Limits, spec: Mapping[str, Any]) -> Limits:
+    """The limits of a process: those of the executor, and no more memory than its spec asks for."""
+    asked = needed(spec).mem
+    return replace(limits, memory=min(asked, limits.memory or asked)) if asked else limits

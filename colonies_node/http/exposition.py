@@ -6,9 +6,9 @@ belongs to a colony, because whoever reaches the page may read it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -25,6 +25,9 @@ from colonies_node import __version__
 from colonies_node.core.broker.server import Stock
 from colonies_node.core.pressure import Level, Sizes
 from colonies_node.http.meter import BOUNDS, Histogram, Meter
+
+if TYPE_CHECKING:
+    from colonies_node.http.metrics import Gauge
 
 GAUGES: Final = {
     "colonies": "colonies",
@@ -45,13 +48,17 @@ GAUGES: Final = {
 _ENDS: Final = (*map(str, BOUNDS), "+Inf")
 
 
-def render(meter: Meter, stock: Stock, sizes: Sizes, crowd: tuple[int, int], level: Level) -> bytes:
-    """The page. `crowd` is the executors that wait for work and the open websockets, `level` what the disk allows.
+def render(
+    meter: Meter, stock: Stock, sizes: Sizes, crowd: tuple[int, int], level: Level, device: Iterable[Gauge] = ()
+) -> bytes:
+    """The page. `crowd` is the executors that wait for work and the open websockets, `level` what the disk allows,
+    `device` what the machine says.
 
     Made in a thread while the meter goes on: each number is right, though two may be of different moments.
     """
     registry = CollectorRegistry()
     registry.register(_Families(meter, stock, sizes, crowd, level))
+    registry.register(_Device(device))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
@@ -91,6 +98,21 @@ class _Families(Collector):
         yield from _requests(self._meter)
         yield from _commits(self._meter)
         yield InfoMetricFamily("colonies_build", "The program", value={"version": __version__})
+
+
+class _Device(Collector):
+    def __init__(self, device: Iterable[Gauge]) -> None:
+        self._device = device
+
+    def describe(self) -> list[Metric]:
+        """Nothing, as above."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """What is known of the machine."""
+        for gauge in self._device:
+            if gauge.value is not None:
+                yield _gauge(gauge.name, gauge.text, gauge.value)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -6,6 +6,8 @@ that nobody can keep the node busy with it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -20,6 +22,15 @@ from colonies_node.http.service import Service
 PAGE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """One value of the machine under its whole name; None if it is not known, and then it is not shown."""
+
+    name: str
+    text: str
+    value: float | None
+
+
 async def nothing(scope: Any, receive: Receive, send: Send) -> None:
     """The ASGI app of a place where there is nothing else."""
     if scope["type"] == "lifespan":
@@ -32,11 +43,15 @@ async def nothing(scope: Any, receive: Receive, send: Send) -> None:
 
 
 class Metrics:
-    """An ASGI app that serves `/metrics`, and leaves all other paths to `rest`."""
+    """An ASGI app that serves `/metrics`, and leaves all other paths to `rest`.
 
-    def __init__(self, service: Service, rest: App = nothing) -> None:
+    `device` reads what is told of the machine, in the thread of a look.
+    """
+
+    def __init__(self, service: Service, rest: App = nothing, device: Callable[[], Iterable[Gauge]] = tuple) -> None:
         self._service = service
         self._rest = rest
+        self._device = device
         self._page = b""
         self._fresh_until = float("-inf")
         self._looking = trio.Lock()
@@ -68,6 +83,7 @@ class Metrics:
             from colonies_node.http import exposition
 
             sizes = service.store.size(tx)
-            return exposition.render(service.meter, take_stock(tx), sizes, crowd, service.disk.pressure.level)
+            level = service.disk.pressure.level
+            return exposition.render(service.meter, take_stock(tx), sizes, crowd, level, self._device())
 
         return await service.scan(look)

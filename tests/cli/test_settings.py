@@ -12,6 +12,7 @@ from colonies_node.core.errors import SettingRefused
 from colonies_node.settings import (
     BOOL,
     COMMANDS,
+    CONDITION,
     DURABILITY,
     FUNCTIONS,
     ID,
@@ -20,6 +21,7 @@ from colonies_node.settings import (
     NODES,
     PATH,
     PLACE,
+    POSITION,
     SETTINGS,
     TEXT,
     VERIFY,
@@ -40,7 +42,9 @@ VALUES: dict[object, tuple[str, str, str]] = {
     VERIFY: ("/one", "false", '"/three"'),
     PLACE: ("true", "false", '"127.0.0.1:9100"'),
     DURABILITY: ("full", "normal", '"full"'),
+    CONDITION: ("charging", "load < 1", '"battery > 30"'),
     FUNCTIONS: ("a:b", "c:d,e:f", '["g:h"]'),
+    POSITION: ("65.5,22", "-90, 180", "[0.5, -1]"),
 }
 """Kind → a value for the flag, for the variable, and for node.toml; other kinds are whole numbers."""
 
@@ -92,7 +96,7 @@ def test_a_value_that_cannot_be_read_is_refused_by_the_name_it_was_given_under(r
 def test_a_command_gets_the_defaults_when_nothing_is_set(command: str) -> None:
     settings = config.load(command, {}, {})
     for item in fields(Settings):
-        if item.name not in ("data", "executor_name", "sources"):
+        if item.name not in (*config.DERIVED, "sources"):
             assert getattr(settings, item.name) == item.default
     assert {settings.source(name) for name in SETTINGS} == {"default"}
 
@@ -100,6 +104,16 @@ def test_a_command_gets_the_defaults_when_nothing_is_set(command: str) -> None:
 def test_each_command_keeps_its_data_apart() -> None:
     folders = {config.load(command, {}, {"XDG_DATA_HOME": "/d"}).data for command in ("serve", "dev", "execute")}
     assert folders == {Path(f"/d/colonies-node/{command}") for command in ("serve", "dev", "execute")}
+
+
+def test_the_device_is_that_of_the_executor() -> None:
+    assert config.load("device", {}, {"XDG_DATA_HOME": "/d"}).data == Path("/d/colonies-node/execute")
+
+
+@pytest.mark.parametrize("text", ["", "65", "65,22,0", "91,0", "0,181", "-90.1,0", "nan,0", "1e1,2", "north,east", ","])
+def test_a_position_is_a_place_on_earth(text: str) -> None:
+    with pytest.raises(SettingRefused, match="--position must be a latitude and a longitude"):
+        config.load("device", {"position": text}, {})
 
 
 def test_a_command_reads_only_the_settings_that_it_takes() -> None:

@@ -20,6 +20,7 @@ from colonies_node.core.errors import SettingRefused
 from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
 from colonies_node.functions import MAX_DIGITS, Misfit, described, first_paragraph, marked
 from tests.client import marked as ours
+from tests.device.shop import supervisor
 from tests.device.test_runners import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ async def offers(*functions: str) -> dict[str, Offer]:
 async def call(tmp_path: Path, name: str, *args: Any, **spec: Any) -> dict[str, Any]:
     """Run a function of the module as an executor does; the process."""
     found = (await offers(HERE)).values()
-    return await run(tmp_path, PythonRunner(list(found), search_path()), name, *args, **spec)
+    return await run(tmp_path, PythonRunner(list(found), search_path(), supervisor()), name, *args, **spec)
 
 
 def fit(target: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -74,7 +75,7 @@ async def test_a_module_is_also_found_by_the_path_of_its_file(tmp_path: Path) ->
     )
     found = await offers(str(file))
     assert found["say"].target == f"{file}:say"
-    process = await run(tmp_path / "data", PythonRunner(list(found.values()), search_path()), "say")
+    process = await run(tmp_path / "data", PythonRunner(list(found.values()), search_path(), supervisor()), "say")
     assert process["out"] == ["hello"]
 
 
@@ -321,5 +322,5 @@ async def test_an_async_function_and_a_wrapped_one_run_too(tmp_path: Path) -> No
 
 async def test_a_function_that_is_not_marked_gets_its_arguments_as_they_came(tmp_path: Path) -> None:
     found = await describe(["tests.device.offered:add"], search_path(), os.environ)
-    process = await run(tmp_path, PythonRunner(found, search_path()), "add", "1", "2")
+    process = await run(tmp_path, PythonRunner(found, search_path(), supervisor()), "add", "1", "2")
     assert process["out"] == ["12"]

@@ -226,7 +226,8 @@ def test_a_rule_may_be_kept_to_some_of_the_names() -> None:
     with pytest.raises(BadRequest) as refused:
         parse("battery > 30 and priority > 5", DEVICE)
     assert refused.value.message.endswith(
-        "there is no name 'priority'. The names are queue, battery, charging, load, temperature, memory, disk."
+        "there is no name 'priority'. The names are queue, battery, charging, load, temperature, memory, disk, "
+        "gpu_load, clock."
     )
 
 
@@ -275,7 +276,7 @@ def test_any_text_is_a_rule_or_refused(text: str) -> None:
 def test_the_manual_has_the_table_of_names() -> None:
     of_process, of_machine = PAGE.split("Of this machine:")
     for part, names in ((of_process, PROCESS), (of_machine, DEVICE)):
-        rows = re.findall(r"^\| `([a-z]+)` \| (.+) \| (.+) \|$", part, re.M)
+        rows = re.findall(r"^\| `([a-z_]+)` \| (.+) \| (.+) \|$", part, re.M)
         assert rows == [(name, meaning.kind.value, meaning.words) for name, meaning in names.items()]
 
 

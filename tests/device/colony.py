@@ -124,6 +124,16 @@ class Colony:
                 executor["state"] = 1
         return {}
 
+    async def updateexecutor(self, callerid: str, colonyname: str, executorname: str, capabilities: Any) -> Any:
+        if self.executors[callerid]["executorname"] != executorname:
+            raise Refused(400, "Only an executor can update its own capabilities")
+        self.executors[callerid]["capabilities"] = capabilities
+        return {}
+
+    async def reportallocation(self, callerid: str, colonyname: str, executorname: str, allocations: Any) -> Any:
+        self.executors[callerid]["allocations"] = allocations
+        return {}
+
     async def getexecutors(self, callerid: str, colonyname: str) -> Any:
         return list(self.executors.values()) or None
 

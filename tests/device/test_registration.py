@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from colonies_node.core.errors import KeyRefused, SettingRefused
+from colonies_node.core.errors import KeyRefused, Refused, SettingRefused
 from colonies_node.core.identity import id_of
 from colonies_node.device.registration import own_key
 from colonies_node.device.runners.python import Offer
@@ -20,6 +20,7 @@ from tests.device.colony import EXECUTOR_ID, Colony
 from tests.device.shop import registration
 
 OFFER = Offer("add", "module:add", "Add.", [{"name": "first", "type": "int", "required": True}])
+PI = {"hardware": [{"model": "Raspberry Pi 5 Model B Rev 1.0", "nodes": 1, "cores": 4}], "software": []}
 
 
 def approve(colony: Colony, state: int = 1) -> None:
@@ -155,6 +156,40 @@ async def test_what_a_server_leaves_out_of_a_function_is_no_change() -> None:
     del colony.functions[0]["args"][0]["required"]
     await registration(colony, offers=[told]).join()
     assert colony.count("removefunctionmsg") == 0
+
+
+async def test_what_the_machine_has_comes_with_the_record() -> None:
+    colony = Colony()
+    await registration(colony, capabilities=PI).join()
+    assert colony.executors[EXECUTOR_ID]["capabilities"] == PI
+    assert colony.count("updateexecutormsg") == 0
+
+
+@pytest.mark.parametrize("known", [{"hardware": None, "software": None}, {"hardware": [{"cores": 2}], "software": []}])
+async def test_a_colony_that_knows_something_else_of_the_machine_is_told_once(known: dict[str, Any]) -> None:
+    colony = Colony()
+    await registration(colony).join()
+    colony.executors[EXECUTOR_ID]["capabilities"] = known
+    for _ in range(2):
+        await registration(colony, capabilities=PI).join()
+    assert colony.executors[EXECUTOR_ID]["capabilities"] == PI
+    assert colony.count("updateexecutormsg") == 1
+
+
+async def test_an_executor_that_says_nothing_of_its_machine_leaves_what_the_colony_knows() -> None:
+    colony = Colony()
+    await registration(colony, capabilities=PI).join()
+    await registration(colony).join()
+    assert colony.executors[EXECUTOR_ID]["capabilities"] == PI
+
+
+async def test_a_server_that_does_not_take_what_the_machine_has_is_joined_nevertheless() -> None:
+    colony, said = Colony(), []
+    await registration(colony).join()
+    colony.refusals["updateexecutormsg"] = Refused(403, "Access denied, unknown message")
+    await registration(colony, capabilities=PI, offers=[OFFER], say=said.append).join()
+    assert said == ["The server does not take what this machine has: Access denied, unknown message."]
+    assert [function["funcname"] for function in colony.functions] == ["add"]
 
 
 async def test_functions_are_registered_once() -> None:

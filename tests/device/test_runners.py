@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from colonies_node.core.errors import BadRequest, SettingRefused
 from colonies_node.device.environment import inherited, wanted
@@ -16,7 +17,7 @@ from colonies_node.device.runners.python import PythonRunner, describe, search_p
 from colonies_node.device.runners.shell import ShellRunner, argument_text
 from colonies_node.device.work import Work
 from tests.device.colony import EXECUTOR_ID, FAILED, Colony
-from tests.device.shop import registration, workshop
+from tests.device.shop import registration, supervisor, workshop
 
 HERE = "tests.device.offered"
 
@@ -27,18 +28,21 @@ async def run(tmp_path: Path, runner: Runner, funcname: str, *args: Any, **spec:
     await registration(colony).join()
     processid = colony.submit("p", funcname, *args, **spec)
     shop = workshop(colony, tmp_path, [runner], ["add", "later"])
-    await Work(shop, colony.give_to(processid, EXECUTOR_ID)).run()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.run)
+        await Work(shop, colony.give_to(processid, EXECUTOR_ID)).run()
+        nursery.cancel_scope.cancel()
     assert await shop.delivery.deliver_waiting()
     return {**colony.processes[processid], "log": colony.log_of(processid)}
 
 
 async def shell(tmp_path: Path, program: str, *args: Any, **spec: Any) -> dict[str, Any]:
-    return await run(tmp_path, ShellRunner(), program, *args, **spec)
+    return await run(tmp_path, ShellRunner(supervisor()), program, *args, **spec)
 
 
 async def python(tmp_path: Path, name: str, *args: Any, **spec: Any) -> dict[str, Any]:
     offers = await describe([f"{HERE}:{name}"], search_path(), os.environ)
-    return await run(tmp_path, PythonRunner(offers, search_path()), name, *args, **spec)
+    return await run(tmp_path, PythonRunner(offers, search_path(), supervisor()), name, *args, **spec)
 
 
 async def test_what_a_program_prints_is_its_output_and_its_log(tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ async def test_a_function_that_gives_no_output_fails_with_the_reason(
 
 
 async def test_a_function_that_is_not_offered_is_refused_naming_those_that_are(tmp_path: Path) -> None:
-    process = await run(tmp_path, PythonRunner([], []), "nope")
+    process = await run(tmp_path, PythonRunner([], [], supervisor()), "nope")
     assert process["errors"] == ["This executor does not offer the function 'nope'. It offers: add, later."]
 
 

@@ -3,87 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from colonies_node.core.rules import DEVICE, parse
-from colonies_node.device import sensors
-
-MEMORY = """\
-MemTotal:        3884268 kB
-MemFree:          154676 kB
-MemAvailable:    2913201 kB
-Buffers:           60308 kB
-"""
-PI_4 = {
-    "proc/loadavg": "0.52 0.58 0.59 1/211 12345",
-    "proc/meminfo": MEMORY,
-    "sys/devices/system/cpu/online": "0-3",
-    "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
-    "sys/class/thermal/thermal_zone0/temp": "48686",
-    "sys/class/thermal/cooling_device0/type": "gpio-fan",
-    "sys/class/hwmon/hwmon0/temp1_input": "48199",
-    "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0",
-}
-LAPTOP = {
-    "proc/loadavg": "6.00 3.11 2.02 7/1402 99871",
-    "proc/meminfo": MEMORY,
-    "sys/devices/system/cpu/online": "0-3,6-7",
-    "sys/class/thermal/thermal_zone0/temp": "27800",
-    "sys/class/thermal/thermal_zone1/temp": "61000",
-    "sys/class/thermal/thermal_zone2/temp": "-274000",
-    "sys/class/power_supply/AC/type": "Mains",
-    "sys/class/power_supply/AC/online": "0",
-    "sys/class/power_supply/BAT0/type": "Battery",
-    "sys/class/power_supply/BAT0/present": "1",
-    "sys/class/power_supply/BAT0/status": "Discharging",
-    "sys/class/power_supply/BAT0/capacity": "63",
-    "sys/class/power_supply/BAT0/energy_full": "47520000",
-    "sys/class/power_supply/BAT0/energy_now": "29930000",
-    "sys/class/power_supply/hid-00-battery/type": "Battery",
-    "sys/class/power_supply/hid-00-battery/scope": "Device",
-    "sys/class/power_supply/hid-00-battery/status": "Full",
-    "sys/class/power_supply/hid-00-battery/capacity": "100",
-}
-DRONE = {
-    "proc/loadavg": "3.10 2.90 2.70 4/320 4411",
-    "sys/devices/system/cpu/online": "0",
-    "sys/class/hwmon/hwmon0/temp1_input": "71500",
-    "sys/class/hwmon/hwmon0/temp2_input": "-12000",
-    "sys/class/power_supply/bq27441-0/type": "Battery",
-    "sys/class/power_supply/bq27441-0/status": "Discharging",
-    "sys/class/power_supply/bq27441-0/capacity": "20",
-    "sys/class/power_supply/bq27441-0/charge_full": "9000000",
-    "sys/class/power_supply/bq27441-1/type": "Battery",
-    "sys/class/power_supply/bq27441-1/status": "Full",
-    "sys/class/power_supply/bq27441-1/charge_full": "3000000",
-    "sys/class/power_supply/bq27441-1/charge_now": "3000000",
-}
+from colonies_node.device import gpus, sensors
+from tests.device.trees import ALL, DRONE, JETSON, LAPTOP, PI_4, PI_5, Tree, lay
 
 
-def lay(root: Path, tree: Mapping[str, str | bytes]) -> Path:
-    """The tree as files; what is in a class of /sys is a link to the device, as the kernel has it."""
-    for name, text in tree.items():
-        path = root / name
-        if name.startswith("sys/class/"):
-            _, _, group, entry, file = name.split("/")
-            device = root / "sys/devices/platform" / group / entry
-            device.mkdir(parents=True, exist_ok=True)
-            (root / "sys/class" / group).mkdir(parents=True, exist_ok=True)
-            if not (link := root / "sys/class" / group / entry).is_symlink():
-                link.symlink_to(os.path.relpath(device, link.parent))
-            path = device / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text if isinstance(text, bytes) else text.rstrip("\n").encode() + b"\n")
-    return root
+@pytest.fixture(autouse=True)
+def no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cards of the machine that runs the tests are not those of the trees."""
+    monkeypatch.setattr(gpus, "PROGRAM", "no-such-program")
 
 
-def felt(root: Path, tree: Mapping[str, str | bytes]) -> dict[str, float | bool | None]:
-    """What is read from such a tree, but for the disk, which is a real one."""
+def felt(root: Path, tree: Tree) -> dict[str, float | bool | None]:
+    """What is read from such a tree, but for the disk and the clock, which are real ones."""
     values = sensors.read(root, lay(root, tree))
-    del values["disk"]
+    del values["disk"], values["clock"]
     return values
 
 
@@ -102,6 +40,29 @@ def test_a_pi_has_no_battery(tmp_path: Path) -> None:
         "load": pytest.approx(0.13),
         "temperature": 48.686,
         "memory": pytest.approx(75.0),
+        "gpu_load": None,
+    }
+
+
+def test_of_a_pi_5_the_zone_counts_and_not_the_chip_beside_it(tmp_path: Path) -> None:
+    assert felt(tmp_path, PI_5) == {
+        "battery": None,
+        "charging": None,
+        "load": pytest.approx(0.26),
+        "temperature": 52.35,
+        "memory": pytest.approx(75.0),
+        "gpu_load": None,
+    }
+
+
+def test_a_jetson_tells_how_busy_its_gpu_is_and_a_zone_that_is_off_does_not_count(tmp_path: Path) -> None:
+    assert felt(tmp_path, JETSON) == {
+        "battery": None,
+        "charging": None,
+        "load": pytest.approx(0.4),
+        "temperature": 51.5,
+        "memory": pytest.approx(50.0),
+        "gpu_load": 73.4,
     }
 
 
@@ -112,6 +73,7 @@ def test_a_laptop_has_one_and_that_of_its_mouse_does_not_count(tmp_path: Path) -
         "load": pytest.approx(1.0),
         "temperature": 61,
         "memory": pytest.approx(75.0),
+        "gpu_load": None,
     }
 
 
@@ -122,6 +84,7 @@ def test_of_a_drones_two_packs_the_larger_counts_more(tmp_path: Path) -> None:
         "load": pytest.approx(3.1),
         "temperature": 71.5,
         "memory": None,
+        "gpu_load": None,
     }
 
 
@@ -149,17 +112,17 @@ GARBAGE = (b"", b"\n", b"\xff\xfe\x00", b"nan", b"inf", b"-1", b"999999999999999
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage[:12]))
-@pytest.mark.parametrize("tree", [PI_4, LAPTOP, DRONE], ids=["pi", "laptop", "drone"])
-def test_garbage_in_every_file_is_nothing(tmp_path: Path, tree: dict[str, str], garbage: bytes) -> None:
-    kept = {name: text for name, text in tree.items() if name.endswith("/type")}
+@pytest.mark.parametrize("tree", ALL.values(), ids=ALL.keys())
+def test_garbage_in_every_file_is_nothing(tmp_path: Path, tree: Tree, garbage: bytes) -> None:
+    kept = {name: text for name, text in tree.items() if name.endswith(("/type", "/compatible"))}
     values = felt(tmp_path, {**dict.fromkeys(tree, garbage), **kept})
     values.pop("temperature" if garbage == b"-1" else "", None)  # -0.001 degrees is cold, not absurd
     assert set(values.values()) == {None}
 
 
-@pytest.mark.parametrize("name", sorted({*PI_4, *LAPTOP, *DRONE}))
+@pytest.mark.parametrize("name", sorted({name for tree in ALL.values() for name in tree}))
 def test_a_folder_where_a_file_belongs_harms_no_other_sensor(tmp_path: Path, name: str) -> None:
-    tree = next(tree for tree in (PI_4, LAPTOP, DRONE) if name in tree)
+    tree = next(tree for tree in ALL.values() if name in tree)
     whole = felt(tmp_path / "whole", tree)
     root = lay(tmp_path / "broken", tree)
     file = (root / name).resolve()
@@ -167,7 +130,7 @@ def test_a_folder_where_a_file_belongs_harms_no_other_sensor(tmp_path: Path, nam
     file.mkdir()
     values = sensors.read(tmp_path, root)
     changed = {sensor for sensor in whole if values[sensor] != whole[sensor]}
-    assert len(changed - {"charging"}) <= 1
+    assert len(changed - {"charging", "clock"}) <= 1
 
 
 def test_a_class_that_is_a_file_has_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from colonies_node.core.errors import Refused
 from colonies_node.device.slots import Slots
 from colonies_node.device.work import STOPPED, Why
 from tests.device.colony import EXECUTOR_ID, FAILED, RUNNING, SUCCESS, Colony
-from tests.device.shop import executor, registration, workshop
+from tests.device.shop import executor, gate, registration, workshop
 
 
 async def test_work_is_taken_run_and_closed(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_what_runs_is_ended_when_the_executor_was_removed(tmp_path: Path) 
 async def test_stopping_lets_what_runs_finish_and_takes_nothing_new(tmp_path: Path) -> None:
     colony = Colony()
     shop = workshop(colony, tmp_path)
-    slots = Slots(shop, registration(colony), 1, 60, shop.say)
+    slots = Slots(shop, registration(colony), gate(shop), 1, 60, shop.say)
     running = colony.submit("p", "sh", "-c", f"echo up; while [ ! -e {tmp_path}/go ]; do :; done; echo done")
     later = colony.submit("q", "true")
     with trio.fail_after(20):
@@ -180,7 +180,7 @@ async def test_stopping_lets_what_runs_finish_and_takes_nothing_new(tmp_path: Pa
 async def test_what_has_to_be_stopped_is_given_back_as_failed(tmp_path: Path) -> None:
     colony = Colony()
     shop = workshop(colony, tmp_path)
-    slots = Slots(shop, registration(colony), 1, 60, shop.say)
+    slots = Slots(shop, registration(colony), gate(shop), 1, 60, shop.say)
     processid = colony.submit("p", "sh", "-c", "echo up; exec tail -f /dev/null")
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

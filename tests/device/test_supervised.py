@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from colonies_node.device.supervised import Ended, Program, Running
+from tests.device.shop import supervisor
 
 ENV = {"PATH": os.environ["PATH"], "WORD": "set"}
 
@@ -26,7 +27,7 @@ def program(*argv: str, folder: Path = Path("/")) -> Program:
 
 
 async def start(*argv: str, folder: Path = Path("/")) -> Running:
-    return await Running.start(program(*argv, folder=folder), {"COLONIES_PROCESS_ID": "p"})
+    return await supervisor().start(program(*argv, folder=folder))
 
 
 async def read(stream: trio.abc.ReceiveStream) -> bytes:
@@ -154,17 +155,16 @@ async def test_letting_go_of_it_kills_it(tmp_path: Path) -> None:
         assert await running.stdout.receive_some() == b"up\n"
         await running.aclose()
         assert await gone(reader)
-        await running._process.wait()
 
 
 EXECUTOR = """
 import sys, trio
 from pathlib import Path
-from colonies_node.device.supervised import Program, Running
+from colonies_node.device.supervised import Program, Supervisor
 
 async def main():
     program = Program(["sh", "-c", sys.argv[1]], {"PATH": "/usr/bin:/bin"}, Path("/"))
-    running = await Running.start(program, {})
+    running = await Supervisor().start(program)
     print((await running.stdout.receive_some()).decode(), end="", flush=True)
     await trio.sleep_forever()
 

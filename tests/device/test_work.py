@@ -11,10 +11,11 @@ from typing import Any, Self
 import trio
 from trio.testing import MockClock, memory_stream_one_way_pair
 
-from colonies_node.device.supervised import Ended
+from colonies_node.device.runners.shell import ShellRunner
+from colonies_node.device.supervised import Ended, Program
 from colonies_node.device.work import GRACE_S, LOOK_S, STOPPED, Why, Work, Workshop
 from tests.device.colony import CANCELLED, EXECUTOR_ID, FAILED, RUNNING, Colony
-from tests.device.shop import executor, registration, workshop
+from tests.device.shop import executor, registration, supervisor, workshop
 from tests.device.test_supervised import fifo, gone, hold
 
 
@@ -30,7 +31,7 @@ class Fake:
         self.ended = trio.Event()
         self.how = Ended(code=0)
 
-    async def start(self, program: Any, marker: Any) -> Self:
+    async def start(self) -> Self:
         self.begun = trio.current_time()
         return self
 
@@ -60,13 +61,24 @@ class Fake:
         self.sender.close()
 
 
+class FakeRunner(ShellRunner):
+    """Starts the program in memory."""
+
+    def __init__(self, fake: Fake) -> None:
+        super().__init__(supervisor())
+        self._fake = fake
+
+    async def start(self, prepared: Program) -> Any:
+        return await self._fake.start()
+
+
 async def prepare(
     tmp_path: Path, after: float = 1e6, polite: bool = True, **spec: Any
 ) -> tuple[Colony, Workshop, Fake, Work]:
     colony, fake = Colony(), Fake(after, polite)
     await registration(colony).join()
     processid = colony.submit("p", "program", **spec)
-    shop = dataclasses.replace(workshop(colony, tmp_path), start=fake.start, say=lambda words: None)
+    shop = dataclasses.replace(workshop(colony, tmp_path, [FakeRunner(fake)]), say=lambda words: None)
     return colony, shop, fake, Work(shop, colony.give_to(processid, EXECUTOR_ID))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -105,6 +106,26 @@ async def test_programs_and_functions_run_side_by_side(world: World) -> None:
         assert (await world.until(failing, FAILED))["errors"] == ["sh exited with status 7: broken"]
         listed = await world.user.call("getfunctionsmsg", colonyname="lab", executorname="worker")
         assert sorted(function["funcname"] for function in listed) == ["add", "later"]
+
+
+async def test_a_colony_knows_what_the_machine_of_an_executor_has(world: World) -> None:
+    async def known() -> dict[str, Any]:
+        (executor,) = await world.user.call("getexecutorsmsg", colonyname="lab")
+        return dict(executor["capabilities"])
+
+    async with world.execute("--shell") as executor:
+        await executor.until("ready:")
+        first = await known()
+        own = Client(f"http://127.0.0.1:{world.port}", (world.data / "executor.key").read_text().strip())
+        async with own as client:
+            nothing: Any = {"hardware": [], "software": []}
+            await client.call("updateexecutormsg", colonyname="lab", executorname="worker", capabilities=nothing)
+    (hardware,) = first["hardware"]
+    assert (hardware["nodes"], hardware["architecture"]) == (1, platform.machine())
+    assert hardware["cpu"] == f"{hardware['cores']}000m" != "0000m"
+    async with world.execute("--shell") as executor:
+        await executor.until("ready:")
+        assert await known() == first
 
 
 async def test_a_program_finds_none_of_the_executors_keys_around_it(world: World) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from colonies_node.core.pressure import Sizes
 from colonies_node.core.store.transaction import Transaction
 from colonies_node.http.exposition import GAUGES
 from colonies_node.http.json_door import JsonDoor
-from colonies_node.http.metrics import Metrics
+from colonies_node.http.metrics import Gauge, Metrics
 from tests.cli.shell import PATIENCE_S, program
 from tests.conftest import ROOT
 from tests.lab import Lab
@@ -227,6 +228,25 @@ async def test_the_store_and_the_process_have_sizes(monitor: Monitor) -> None:
     assert seen["process_cpu_seconds_total", frozenset()] > 0
 
 
+async def test_the_machine_is_told_as_it_is_at_each_look_and_what_is_not_known_is_not(
+    monitor: Monitor, mock_clock: MockClock
+) -> None:
+    heats = iter((41.5, 42))
+
+    def device() -> Iterator[Gauge]:
+        yield Gauge("colonies_device_temperature_celsius", "How hot it is", next(heats))
+        yield Gauge("colonies_device_charging", "Whether it is", False)
+        yield Gauge("colonies_device_battery_percent", "How full it is", None)
+
+    metrics = Metrics(monitor.lab.node.service, device=device)
+    for heat in (41.5, 42):
+        page = (await monitor.ask(metrics)).body.decode()
+        seen = {name: value for (name, _), value in samples(page).items() if "device" in name}
+        assert seen == {"colonies_device_temperature_celsius": heat, "colonies_device_charging": 0}
+        assert "battery" not in page
+        mock_clock.jump(limits.METRICS_KEPT_S)
+
+
 async def test_nothing_of_a_colony_is_on_the_page_and_its_labels_are_bounded(monitor: Monitor) -> None:
     lab = Lab(monitor.lab.node, "secretcolony", ALICE, STRANGER)
     await lab.found()
@@ -319,7 +339,9 @@ def test_a_server_shows_them_where_it_is_told_to(tmp_path: Path, where: str) -> 
                 assert client.post(f"http://{there}/api", content=b"{}").status_code == 404
                 assert client.get(f"http://{there}/health").status_code == 404
         if where != "false":
-            assert samples(page.text)["colonies_server_colonies", frozenset()] == 0
+            seen = samples(page.text)
+            assert seen["colonies_server_colonies", frozenset()] == 0
+            assert seen["colonies_device_memory_bytes", frozenset()] > 1 << 26
         child.send_signal(signal.SIGTERM)
         assert child.wait(PATIENCE_S) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()

@@ -11,8 +11,8 @@ A value that is not known (no battery, a sensor that fails) is neither true nor 
 and the `not` of that. A rule holds only if it is true whatever the unknown values are.
 """
 
-from colonies_node.core.rules.names import DEVICE, NAMES, PROCESS, Value
+from colonies_node.core.rules.names import DEVICE, MACHINE, NAMES, PROCESS, Value
 from colonies_node.core.rules.reading import parse
 from colonies_node.core.rules.rule import Rule
 
-__all__ = ["DEVICE", "NAMES", "PROCESS", "Rule", "Value", "parse"]
+__all__ = ["DEVICE", "MACHINE", "NAMES", "PROCESS", "Rule", "Value", "parse"]

@@ -73,8 +73,13 @@ DEVICE: Final = {
     "temperature": Meaning(Kind.CELSIUS, "how hot the hottest part is"),
     "memory": Meaning(Kind.PERCENT, "how much memory is free"),
     "disk": Meaning(Kind.PERCENT, "how much room is free on the disk of the data folder"),
+    "gpu_load": Meaning(Kind.PERCENT, "how busy the busiest GPU is"),
+    "clock": Meaning(Kind.FLAG, "the clock is synchronised"),
 }
 """What is known of this machine."""
+
+MACHINE: Final = {name: meaning for name, meaning in DEVICE.items() if name != "queue"}
+"""What is known of a machine on which no node runs."""
 
 NAMES: Final = PROCESS | DEVICE
 

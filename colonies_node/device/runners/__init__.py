@@ -1,21 +1,29 @@
-"""What can be run here. A runner turns a process into a program and what became of the program into an
-outcome.
+"""What can be run here: one small module for each way to run a process, all behind one interface.
 
-Between the two, `work` starts the program, carries its output to the log and ends it when its time is over.
-That middle is the same for every runner that can express its work as a program of this machine.
+The life of a process is the same for all of them, and `work` leads it: `prepare` looks at the function spec and says no
+with a sentence, or makes ready what will run; `start` starts it; its output is streamed to the log; it finishes, or is
+ended because its time is over, it was cancelled, or the executor stops; `output` makes of its end what is handed in.
+
+Runners that run something on this machine give a `Program` to the supervisor, which sees to it that nothing of it
+stays. One whose work runs elsewhere and goes on without us (a batch queue) says `outlives`: then the next life of the
+executor takes it up with `adopt`.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+
+import trio
 
 from colonies_node.core.errors import BadRequest
+from colonies_node.core.model.quantities import memory_text
 from colonies_node.device.lines import Head, Tail
-from colonies_node.device.supervised import Ended, Program
+from colonies_node.device.supervised import NO_LIMITS, Ended, Limits
 
 MAX_OUTPUT = 256 * 1024
 """Bytes of standard output that become a process's output; the log has all of it."""
@@ -39,6 +47,11 @@ class Errand:
     """Of the executor, without secrets, and who the process is."""
     wishes: Mapping[str, str]
     """Of the function spec."""
+    limits: Limits = NO_LIMITS
+    gpus: Sequence[int] = ()
+    """Numbers of the GPUs that are set aside for it."""
+    say: Callable[[str], None] = field(default=lambda line: None, compare=False)
+    """Adds a line of ours to the log of the process."""
 
     @property
     def files(self) -> Path:
@@ -53,17 +66,59 @@ class Written:
         self.out, self.err = Head(MAX_OUTPUT), Tail(MAX_COMPLAINT)
 
 
-class Runner(Protocol):
+class Started(Protocol):
+    """What runs for a process, as `supervised.Running` is one. Closing it ends what still runs."""
+
+    stdout: trio.abc.ReceiveStream
+    stderr: trio.abc.ReceiveStream
+
+    async def terminate(self) -> None:
+        """Ask it to end."""
+
+    async def kill(self) -> None:
+        """End it."""
+
+    async def wait(self) -> Ended:
+        """How it ended; by then nothing of it runs any more."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class Runner(ABC):
     """One way to run a process."""
 
+    software: Sequence[Mapping[str, str]] = ()
+    """What it adds to the executor's capabilities: name, type and version of each."""
+    outlives: bool = False
+    """Whether what it started goes on when the executor ends."""
+
+    @abstractmethod
     def offers(self, funcname: str) -> bool:
         """Whether a function of this name is for this runner."""
 
-    def prepare(self, errand: Errand) -> Program:
-        """The program for a process. Raises NotRun with a sentence."""
+    @abstractmethod
+    def prepare(self, errand: Errand) -> Any:
+        """What is to be started for a process. Raises NotRun with a sentence."""
 
+    @abstractmethod
+    async def start(self, prepared: Any) -> Started:
+        """Start what was prepared. Whatever takes long belongs to what is started, which can be ended."""
+
+    @abstractmethod
     def output(self, errand: Errand, ended: Ended, written: Written) -> list[Any]:
-        """The output of a process whose program has ended by itself. Raises NotRun with what went wrong."""
+        """The output of a process that has ended by itself. Raises NotRun with what went wrong."""
+
+    def adopt(self, errand: Errand) -> Any:
+        """What an earlier life of the executor has prepared, and perhaps started, for `start` to take up."""
+        return self.prepare(errand)
+
+    async def settle(self) -> None:  # noqa: B027  (most have nothing to do)
+        """End what an earlier life of the executor left running, unless it outlives it."""
+
+    async def run(self) -> None:
+        """Do what has to be done beside the processes, until cancelled."""
+        await trio.sleep_forever()
 
 
 def choose(runners: Sequence[Runner], funcname: str, names: Sequence[str]) -> Runner:
@@ -74,8 +129,13 @@ def choose(runners: Sequence[Runner], funcname: str, names: Sequence[str]) -> Ru
     raise NotRun(f"This executor does not offer the function {funcname!r}. It offers: {', '.join(sorted(names))}.")
 
 
-def demand_success(name: str, ended: Ended, written: Written) -> None:
+def demand_success(errand: Errand, ended: Ended, written: Written) -> None:
     """Raise NotRun, saying how it ended, unless the program ended with exit status 0."""
+    name = errand.spec["funcname"]
+    if ended.exceeded:
+        raise NotRun(f"{name} was ended: it used more than its limit of {limit_text(errand.limits, ended.exceeded)}.")
+    if ended.signal == signal.SIGXCPU and errand.limits.cpu:
+        raise NotRun(f"{name} was ended: it used more than its limit of {limit_text(errand.limits, 'cpu')}.")
     if ended.fault:
         number, text = ended.fault
         if number == 2:
@@ -89,6 +149,18 @@ def demand_success(name: str, ended: Ended, written: Written) -> None:
         return
     complaint = written.err.text()
     raise NotRun(f"{said}: {complaint}" if complaint else said)
+
+
+def limit_text(limits: Limits, which: str) -> str:
+    """A limit for people: `512Mi of memory`."""
+    value = getattr(limits, which)
+    match which:
+        case "memory" | "output":
+            return f"{memory_text(value)} of {which}"
+        case "cpu":
+            return f"{value} s of processor time"
+        case _:
+            return f"{value} {which}"
 
 
 def signal_name(number: int) -> str:

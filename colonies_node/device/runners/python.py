@@ -1,26 +1,40 @@
-"""Python functions, each call in its own interpreter (`child.py`), so that none can harm the executor."""
+"""Python functions, called in interpreters of their own (`child.py`), so that none can harm the executor.
+
+An interpreter that has done a call and came out of it clean waits for the next one with the same limits: a short
+function does not pay for the start of an interpreter and the imports again. It does one call at a time. A function
+that ended its interpreter, or left threads or programs behind in it, gets a fresh one for each call from then on.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trio
 
 from colonies_node.core.errors import SettingRefused
-from colonies_node.device.runners import Errand, NotRun, Written, demand_success
-from colonies_node.device.supervised import Ended, Program
+from colonies_node.device.runners import Errand, NotRun, Runner, Started, Written, demand_success
+from colonies_node.device.supervised import Ended, Limits, Program, Running, Supervisor
 
 _CHILD = Path(__file__).parent.parent / "child.py"
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of a return value as JSON: half of what a server of ours takes in one request."""
+
+MAX_WARM = 64
+"""Interpreters that wait for another call."""
+
+CHUNK = 65536
 
 
 @dataclass(frozen=True)
@@ -35,43 +49,208 @@ class Offer:
     args: Sequence[Mapping[str, Any]]
 
 
-class PythonRunner:
+@dataclass
+class Call:
+    """One call: what the interpreter is told, and what it answered."""
+
+    errand: Errand
+    told: bytes
+    answer: dict[str, Any] = field(default_factory=dict)
+
+
+class PythonRunner(Runner):
     """Runs the functions given by `--fn`; the return value is the output."""
 
-    def __init__(self, offers: Sequence[Offer], path: Sequence[str]) -> None:
-        self.targets = {offer.name: offer.target for offer in offers}
-        self._path = list(path)
+    def __init__(
+        self,
+        offered: Sequence[Offer],
+        path: Sequence[str],
+        supervisor: Supervisor,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.targets = {offer.name: offer.target for offer in offered}
+        self._path, self._supervisor = list(path), supervisor
+        self._env = dict(env or {})
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._warm: dict[Limits, list[Running]] = {}
+        self._alone: set[str] = set()
+        """Names of functions that get a fresh interpreter for each call."""
 
     def offers(self, funcname: str) -> bool:
         """Whether it was given."""
         return funcname in self.targets
 
-    def prepare(self, errand: Errand) -> Program:
-        """An interpreter that calls the function; what to call, and with what, is in a file."""
-        call = {
-            "path": self._path,
+    def prepare(self, errand: Errand) -> Call:
+        """What an interpreter is told to call, with what."""
+        told = {
             "function": self.targets[errand.spec["funcname"]],
             "args": errand.spec.get("args") or [],
             "kwargs": errand.spec.get("kwargs") or {},
-            "env": {name: text for name, text in errand.wishes.items() if not name.startswith("COLONIES_")},
+            "env": {
+                **errand.env,
+                **{name: text for name, text in errand.wishes.items() if not name.startswith("COLONIES_")},
+            },
+            "folder": str(errand.files),
         }
-        (errand.folder / "call.json").write_text(json.dumps(call))
-        argv = [*_interpreter(), "call", str(errand.folder / "call.json"), str(errand.folder / "answer.json")]
-        return Program(argv, errand.env, errand.files)
+        return Call(errand, json.dumps(told).encode() + b"\n")
+
+    async def start(self, prepared: Call) -> Started:
+        """Have the call begun by an interpreter that waits, or by a fresh one."""
+        errand = prepared.errand
+        warm = self._warm.get(errand.limits, []) if errand.spec["funcname"] not in self._alone else []
+        while warm:
+            begun = Begun(warm.pop(), prepared, self)
+            if await begun.begin():
+                return begun
+            await begun.running.aclose()  # it ended while it waited, and has not heard of the call
+        program = Program(
+            [*_interpreter(), "serve", json.dumps(self._path)], self._env, Path("/"), errand.limits, channel=True
+        )
+        begun = Begun(await self._supervisor.start(program), prepared, self)
+        await begun.begin()
+        return begun
 
     def output(self, errand: Errand, ended: Ended, written: Written) -> list[Any]:
         """What the function returned. Raises NotRun with the type and text of its exception."""
-        answer = errand.folder / "answer.json"
-        if not answer.exists():
-            demand_success(errand.spec["funcname"], ended, written)
-            raise NotRun(f"{errand.spec['funcname']} ended its interpreter without giving a result.")
-        if answer.stat().st_size > MAX_ANSWER:
-            raise NotRun(f"{errand.spec['funcname']} returned more than {MAX_ANSWER >> 20} MiB.")
-        said = json.loads(answer.read_bytes())
+        said = self._answers.pop(errand.processid, {})
         if "error" in said:
-            raise NotRun(said["error"])
-        out: list[Any] = said["out"]
-        return out
+            raise NotRun(str(said["error"]))
+        if isinstance(out := said.get("out"), list):
+            return out
+        demand_success(errand, ended, written)
+        raise NotRun(f"{errand.spec['funcname']} ended its interpreter without giving a result.")
+
+    def take_back(self, running: Running, call: Call, how: Ended | None) -> bool:
+        """Keep an interpreter for another call, if it is fit for one; `how` it ended, if it has.
+
+        A function whose interpreter ended or was spoilt is called alone from then on.
+        """
+        name = call.errand.spec["funcname"]
+        if call.answer:
+            self._answers[call.errand.processid] = call.answer
+        if call.answer.get("spent") or (how is not None and how.signal != signal.SIGTERM):
+            self._alone.add(name)
+        limits = call.errand.limits
+        waiting = sum(map(len, self._warm.values()))
+        fit = "spent" in call.answer and name not in self._alone and not limits.cpu and waiting < MAX_WARM
+        if fit:
+            self._warm.setdefault(limits, []).append(running)
+        return fit
+
+    async def run(self) -> None:
+        """Let the interpreters go at the end."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for running in itertools.chain.from_iterable(self._warm.values()):
+                    await running.aclose()
+
+
+class Begun:
+    """A call that an interpreter has begun, as what was started for a process."""
+
+    def __init__(self, running: Running, call: Call, runner: PythonRunner) -> None:
+        self.running, self._call, self._runner = running, call, runner
+        self._read = bytearray()
+        self._ended: Ended | None = None
+        self._over = trio.Event()
+        self.stdout: trio.abc.ReceiveStream = _Part(running.stdout, self._over)
+        self.stderr: trio.abc.ReceiveStream = _Part(running.stderr, self._over)
+
+    async def begin(self) -> bool:
+        """Tell the interpreter; whether it has begun. If not it has ended, or ends."""
+        with contextlib.suppress(trio.BrokenResourceError):
+            await self._channel.send_all(self._call.told)
+            return await self._line() is not None
+        return False
+
+    async def terminate(self) -> None:
+        """Ask the interpreter to end."""
+        await self.running.terminate()
+
+    async def kill(self) -> None:
+        """End the interpreter."""
+        await self.running.kill()
+
+    async def wait(self) -> Ended:
+        """Success if the function returned or raised; else how its interpreter ended."""
+        if (line := await self._line()) is not None:
+            self._call.answer = _understood(line)
+        else:
+            self._ended = await self.running.wait()
+        self._over.set()
+        return self._ended or Ended(code=0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._runner.take_back(self.running, self._call, self._ended):
+            await self.running.aclose()
+
+    @property
+    def _channel(self) -> trio.SocketStream:
+        assert self.running.channel is not None
+        return self.running.channel
+
+    async def _line(self) -> bytes | None:
+        """What the interpreter says next; None if it has ended. More than an answer may hold becomes an error."""
+        with contextlib.suppress(trio.BrokenResourceError):
+            while b"\n" not in self._read:
+                chunk = await self._channel.receive_some(CHUNK)
+                if not chunk:
+                    return None
+                self._read += chunk
+                if len(self._read) > MAX_ANSWER:
+                    words = f"{self._call.errand.spec['funcname']} returned more than {MAX_ANSWER >> 20} MiB."
+                    return json.dumps({"error": words}).encode()
+            line, _, self._read = self._read.partition(b"\n")
+            return bytes(line)
+        return None
+
+
+class _Part(trio.abc.ReceiveStream):
+    """What an interpreter writes during one call: ends when the call is over, while the stream itself goes on."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream, over: trio.Event) -> None:
+        self._stream, self._over = stream, over
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next bytes; none once the call is over and all that was written is read."""
+        found = b""
+        if not self._over.is_set():
+            async with trio.open_nursery() as nursery:
+
+                async def until_over() -> None:
+                    await self._over.wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(until_over)
+                found = bytes(await self._stream.receive_some(max_bytes))
+                nursery.cancel_scope.cancel()
+        return found or self._rest(max_bytes)
+
+    async def aclose(self) -> None:
+        """The stream goes on without this part of it."""
+        await trio.lowlevel.checkpoint()
+
+    def _rest(self, max_bytes: int | None) -> bytes:
+        """What is there already: all of it was written before the answer."""
+        assert isinstance(self._stream, trio.lowlevel.FdStream)
+        try:
+            return os.read(self._stream.fileno(), max_bytes or CHUNK)
+        except (BlockingIOError, OSError):
+            return b""
+
+
+def _understood(line: bytes) -> dict[str, Any]:
+    """The answer of an interpreter; nothing if a function has written something else to its channel."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 async def describe(functions: Sequence[str], path: Sequence[str], env: Mapping[str, str]) -> list[Offer]:

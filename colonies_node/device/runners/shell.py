@@ -7,12 +7,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from colonies_node.device.runners import Errand, NotRun, Written, demand_success
-from colonies_node.device.supervised import Ended, Program
+from colonies_node.device.runners import Errand, NotRun, Runner, Started, Written, demand_success
+from colonies_node.device.supervised import Ended, Program, Supervisor
 
 
-class ShellRunner:
+class ShellRunner(Runner):
     """Runs whatever program the function name names; its standard output is the output."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
 
     def offers(self, funcname: str) -> bool:
         """Any program may be asked for; whether it exists shows when it starts."""
@@ -27,11 +30,15 @@ class ShellRunner:
         argv = [name, *(argument_text(value) for value in errand.spec.get("args") or [])]
         if any("\0" in word for word in argv):
             raise NotRun("A program's name and arguments cannot hold a NUL character.")
-        return Program(argv, {**errand.env, **errand.wishes, **_identity(errand)}, errand.files)
+        return Program(argv, {**errand.env, **errand.wishes, **_identity(errand)}, errand.files, errand.limits)
+
+    async def start(self, prepared: Program) -> Started:
+        """Start the program."""
+        return await self._supervisor.start(prepared)
 
     def output(self, errand: Errand, ended: Ended, written: Written) -> list[Any]:
         """Standard output as one text without its last line end; nothing if there was none."""
-        demand_success(errand.spec["funcname"], ended, written)
+        demand_success(errand, ended, written)
         text = written.out.text().removesuffix("\n")
         if written.out.more:
             text += f"\n[cut here: {written.out.more} more bytes are in the log]"
