@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 from colonies_node.core.errors import ColonyError, SettingRefused
 
-_DEVICE = Path(__file__).parent / "device"
+_DEVICE = Path(__file__).resolve().parent / "device"
+"""Where the scripts are that run functions (device/child.py)."""
 
 
 def execute(functions: Sequence[str] = (), **settings: object) -> None:
@@ -84,7 +85,7 @@ def place(script: ModuleType) -> str:
     if file is None:
         raise SettingRefused("execute() offers the functions of a script, and this is none: give functions=[...].")
     path = Path(file).absolute()
-    if path.parent == _DEVICE:
+    if path.resolve().parent == _DEVICE:
         raise SettingRefused(
             "execute() was called while the script's functions were looked for: put the call below"
             ' `if __name__ == "__main__":`'
