@@ -17,11 +17,11 @@ from colonies_node.client.errors import NotFinished
 from colonies_node.client.logs import Lines, Pace
 from colonies_node.client.process import Process
 from colonies_node.client.records import ProcessRecord
-from colonies_node.client.results import Results
+from colonies_node.client.results import READ_AT_ONCE, Results
 from colonies_node.client.spec import Options, fields, function_spec
 from colonies_node.client.watch import Watch, tended, until
 from colonies_node.client.workflow import Workflow
-from colonies_node.core.errors import LinkDown, Refused, SettingRefused
+from colonies_node.core.errors import Refused, SettingRefused, TooLarge
 from colonies_node.http.client import Client as Wire
 from colonies_node.keyfiles import open_key
 from colonies_node.settings import MEMBER, Settings
@@ -64,6 +64,8 @@ class Client:
             tls_verify=settings.tls_verify,
         )
         self._undecided = door == "auto" and not node_id
+        self._at_once = READ_AT_ONCE
+        """Processes that fit one message, as far as is known."""
         self._stack = AsyncExitStack()
         self._tending: trio.Nursery | None = None
         self._watch: Watch | None = None
@@ -164,20 +166,22 @@ class Client:
     # -- the wire
 
     async def get_some(self, processids: Sequence[str]) -> list[ProcessRecord]:
-        """What the server knows of several processes now, in one message if it can be. Raises Refused for one that it
+        """What the server knows of several processes now, in as few messages as hold it. Raises Refused for one that it
         does not know."""
-        asked = [("getprocessmsg", {"processid": processid}) for processid in processids]
-        try:
-            answers = await self.call_batch(asked)
-        except (Refused, LinkDown):
-            if len(processids) < 2:
-                raise
-            # It may be that all of them are more than one message holds.
-            return [await self.get(processid) for processid in processids]
-        for answer in answers:
-            if isinstance(answer, Refused):
-                raise answer
-        return [records.read(ProcessRecord, answer) for answer in answers]
+        found: list[ProcessRecord] = []
+        while asked := [("getprocessmsg", {"processid": one}) for one in processids[len(found) :][: self._at_once]]:
+            try:
+                answers = await self.call_batch(asked)
+            except Refused as no:
+                if no.status != TooLarge.status or len(asked) < 2:
+                    raise
+                self._at_once = len(asked) // 2
+                continue
+            for answer in answers:
+                if isinstance(answer, Refused):
+                    raise answer
+                found.append(records.read(ProcessRecord, answer))
+        return found
 
     async def call(self, msgtype: str, /, **fields: Any) -> Any:
         """Send any message of docs/messages.md, and give the decoded answer."""

@@ -12,7 +12,6 @@ from colonies_node.client import records
 from colonies_node.client.errors import NotFinished
 from colonies_node.client.logs import Pace
 from colonies_node.client.records import ProcessGraph, ProcessRecord, ProcessState
-from colonies_node.client.results import READ_AT_ONCE
 from colonies_node.client.spec import FunctionSpec, Options, fields, function_spec
 from colonies_node.core.broker.drawing import COLOURS
 from colonies_node.core.errors import LinkDown
@@ -112,24 +111,19 @@ class Workflow:
         Raises ProcessFailed for the node that failed first, ProcessCancelled, NotFinished.
         """
         graph = await self.wait(timeout)
-        found = await self._records(graph)
+        found = await self._client.get_some(graph.processids)
         for record in sorted(found, key=_blame):
             records.result(record)
         return {record.spec.nodename: records.result(record) for record in found}
 
     async def processes(self) -> dict[str, ProcessRecord]:
         """The records of its processes by name, as they are now."""
-        return {record.spec.nodename: record for record in await self._records(await self.get())}
+        found = await self._client.get_some((await self.get()).processids)
+        return {record.spec.nodename: record for record in found}
 
     async def cancel(self) -> None:
         """Cancel those of its processes that have not ended."""
         await self._client.call("cancelprocessgraphmsg", processgraphid=self._known())
-
-    async def _records(self, graph: ProcessGraph) -> list[ProcessRecord]:
-        found: list[ProcessRecord] = []
-        for n in range(0, len(graph.processids), READ_AT_ONCE):
-            found += await self._client.get_some(graph.processids[n : n + READ_AT_ONCE])
-        return found
 
     def _known(self) -> str:
         if not self.id:

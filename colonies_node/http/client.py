@@ -19,7 +19,8 @@ import httpx2
 import msgspec
 import trio
 
-from colonies_node.core.errors import LinkDown, Refused, SignatureRefused, WrongServer
+from colonies_node.core import limits
+from colonies_node.core.errors import LinkDown, Refused, SignatureRefused, TooLarge, WrongServer
 from colonies_node.core.identity import Holder, Signer, new_private_key
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import cose
@@ -244,6 +245,8 @@ class Client:
             self._node = None
             await self.meet(timeout)  # WrongServer, if it is another one now
             raise LinkDown(f"the answer from {self.url} is not signed by its key") from None
+        except TooLarge:
+            raise Refused(413, f"the answer is larger than {limits.MAX_REPLY_BODY >> 20} MiB") from None
         except Malformed:
             raise self._no_door(response) from None
         if reply.cti and reply.cti != cti:

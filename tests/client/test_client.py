@@ -14,6 +14,7 @@ from colonies_node import Client
 from colonies_node.client import watch
 from colonies_node.client.client import Door
 from colonies_node.client.errors import NotFinished, ProcessCancelled, ProcessFailed
+from colonies_node.core import limits
 from colonies_node.core.errors import LinkDown, Refused, SettingRefused, WrongServer
 from tests.client.place import TYPE, Place, Worker
 from tests.e2e.proxy import Proxy
@@ -294,6 +295,18 @@ async def test_a_map_takes_items_as_they_are_needed(place: Place, worker: Worker
             assert await anext(results) == n
             assert len(drawn) <= n + 1 + 8
         nursery.cancel_scope.cancel()
+
+
+async def test_results_that_no_message_holds_together_come_in_several(
+    place: Place, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [str(n) * 5_000 for n in range(8)]
+    async with place.client(door="cbor") as colony:
+        results = colony.map("f", words, type=TYPE)
+        await results.add(results.draw())
+        await worker.echo(8)
+        monkeypatch.setattr(limits, "MAX_REPLY_BODY", 25_000)
+        assert [result async for result in results] == words
 
 
 async def test_an_item_that_cannot_be_submitted_ends_a_map_where_it_stands(place: Place, worker: Worker) -> None:
