@@ -143,7 +143,7 @@ def _functions(value: object) -> tuple[str, ...]:
     if not isinstance(names, list | tuple):
         raise ValueError
     for name in names:
-        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", _text(name)):
+        if not re.fullmatch(r"(?:[A-Za-z_][\w.]*|[^:,\0]+\.py)(?::[A-Za-z_][\w.]*)?", _text(name)):
             raise ValueError
     return tuple(names)
 
@@ -162,7 +162,7 @@ BYTES = Kind("a number of bytes such as 64Mi or 0", _bytes, "SIZE")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
 CONDITION = Kind("a condition such as 'battery > 30 and temperature < 75'", _condition, "CONDITION")
 POSITION = Kind("a latitude and a longitude such as 65.58,22.15", _position, "LAT,LONG")
-FUNCTIONS = Kind("one or more of package.module:function", _functions, "MODULE:FUNCTION")
+FUNCTIONS = Kind("one or more of package.module:function, package.module or file.py", _functions, "MODULE[:FUNCTION]")
 
 
 @dataclass(frozen=True)
@@ -321,7 +321,8 @@ class Settings:
     )  # fmt: skip
     functions: tuple[str, ...] = _row(
         FUNCTIONS, (), ("execute",), "--fn", "COLONIES_EXECUTOR_FUNCTIONS",
-        "A Python function to offer under its own name. In the variable: several with commas between.",
+        "A Python function to offer under its name, or a module or file: all that @function marks in it."
+        " In the variable: several with commas between.",
     )  # fmt: skip
     shell: bool = _row(
         BOOL, False, ("execute",), "--shell/--no-shell", "COLONIES_EXECUTOR_SHELL",

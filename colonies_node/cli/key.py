@@ -7,7 +7,7 @@ import os
 
 import click
 
-from colonies_node.cli import keyfiles
+from colonies_node import keyfiles
 from colonies_node.cli.verb import Noun, as_json, key_path, named
 
 command = Noun("key", help="Make private keys and show their ids.")

@@ -29,7 +29,7 @@ def command(settings: Settings) -> None:
     import trio
 
     from colonies_node import node
-    from colonies_node.cli.keyfiles import open_key
+    from colonies_node.keyfiles import open_key
 
     ready = functools.partial(say_ready, settings)
     trio.run(functools.partial(node.serve, settings, ready=ready, open_key=open_key))

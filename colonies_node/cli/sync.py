@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from colonies_node import config
-from colonies_node.cli.keyfiles import key_id
 from colonies_node.cli.table import amount, card, moment, print_done, print_json, table, when
 from colonies_node.cli.times import ago
 from colonies_node.cli.verb import Noun, as_json, confirm, explained, named, yes
 from colonies_node.config import Given
 from colonies_node.core.errors import KeyRefused, SettingRefused
 from colonies_node.core.model.durations import spoken
+from colonies_node.keyfiles import key_id
 from colonies_node.settings import BOOL, SERVER_OWNER
 from colonies_node.upstream import MISSING, OPTIONS, made
 

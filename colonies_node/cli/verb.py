@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from colonies_node import config
-from colonies_node.cli.keyfiles import open_key
+from colonies_node.keyfiles import open_key
 from colonies_node.settings import BOOL, CLIENTS, FUNCTIONS, SETTINGS, VERIFY, Row, Settings
 
 ALIASES = {"rm": "remove", "list": "ls", "delete": "remove"}

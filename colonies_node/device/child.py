@@ -7,6 +7,9 @@ ANSWER gets `{"out": ...}` or `{"error": sentence}`.
 line of JSON with `function` (module:name), `args`, `kwargs`, `env` and `folder`. It says `begun` once it has the line,
 and after the call the answer as above, with `spent` if this interpreter is not fit for another call: it has children
 or threads that the call left behind, or has grown.
+
+A module may be given as the path of its file. A function that `@function` marks (functions.py, which is not imported
+here) carries an object that describes it, makes arguments fit it, and makes outputs of what it returns.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 PR_SET_PDEATHSIG, SIGKILL = 1, 9
@@ -120,36 +124,103 @@ def call(request: dict[str, Any]) -> str:
     os.environ.update(request["env"])
     try:
         function = find(request["function"])
-        value = function(*request["args"], **request["kwargs"])
+        args, kwargs = fit(function, request["args"], request["kwargs"])
+    except BaseException as error:
+        return failed(error)
+    try:
+        value = function(*args, **kwargs)
         if inspect.isawaitable(value):
             value = _await(value)
     except BaseException as error:
-        _, _, trace = sys.exc_info()
-        traceback.print_exception(type(error), error, trace and trace.tb_next)
-        return json.dumps({"error": sentence(error)})
-    out = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+        return failed(error)
     try:
-        return json.dumps({"out": out}, allow_nan=False)
+        return json.dumps({"out": outputs(function, value)}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         return json.dumps({"error": f"What {function.__name__} returned has no form in JSON: {error}"})
 
 
 def describe(request: dict[str, Any]) -> str:
-    """What the docstrings and signatures of the functions say, as JSON."""
+    """What the docstrings and signatures of the functions say, as JSON; of a module without a name, of all that are
+    marked in it."""
     described = []
     for target in request["functions"]:
         try:
-            function = find(target)
+            module, _, name = target.partition(":")
+            module = os.path.abspath(module) if module.endswith(".py") else module
+            names = [name] if name else marked_in(load(module))
+            described += [about(f"{module}:{name}") for name in names]
         except BaseException as error:
             return json.dumps({"error": f"--fn {target} cannot be offered: {sentence(error)}."})
-        described.append({"target": target, "description": first_line(function), "args": arguments(function)})
     return json.dumps({"out": described})
+
+
+def about(target: str) -> dict[str, Any]:
+    """What is known of one function."""
+    function = find(target)
+    if mark := mark_of(function):
+        return {"target": target, **mark.describe(function)}
+    name = target.rpartition(":")[2].rpartition(".")[2]
+    return {"target": target, "name": name, "description": first_line(function), "args": arguments(function)}
+
+
+def marked_in(module: ModuleType) -> list[str]:
+    """The names of a module, or of a package with what is below it, that are marked functions of its own."""
+    own = (module.__name__, f"{module.__name__}.")
+    found: dict[int, str] = {}
+    for name, value in vars(module).items():
+        place = getattr(value, "__module__", None) or ""
+        if mark_of(value) and (place == own[0] or place.startswith(own[1])):
+            found.setdefault(id(value), name)
+    if not found:
+        raise LookupError("no function in it is marked with @function")
+    return list(found.values())
+
+
+def mark_of(function: Any) -> Any:
+    """What `@function` left on a function, if it did."""
+    mark = None if isinstance(function, type) else getattr(function, "__colonies_function__", None)
+    return mark if hasattr(type(mark), "describe") else None
+
+
+def fit(function: Any, args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The arguments of a call: made to fit a marked function, else as they came."""
+    mark = mark_of(function)
+    return mark.fit(function, args, kwargs) if mark else (args, kwargs)
+
+
+def outputs(function: Any, value: Any) -> list[Any]:
+    """What a function returned, as a list of outputs."""
+    if mark := mark_of(function):
+        return mark.outputs(value)  # type: ignore[no-any-return]
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def failed(error: BaseException) -> str:
+    """The answer for an error; its traceback goes to standard error, unless the caller alone is to blame."""
+    if getattr(error, "callers_fault", False):
+        return json.dumps({"error": str(error)})
+    trace = error.__traceback__
+    traceback.print_exception(type(error), error, trace and trace.tb_next)
+    return json.dumps({"error": sentence(error)})
+
+
+def load(module: str) -> ModuleType:
+    """A module by its name, or by the path of its file, in whose folder its imports are looked for first."""
+    if not module.endswith(".py"):
+        return importlib.import_module(module)
+    folder, file = os.path.split(module)
+    if folder not in sys.path[:1]:
+        sys.path.insert(0, folder)
+    found = importlib.import_module(file.removesuffix(".py"))
+    if not (found.__file__ and os.path.exists(module) and os.path.samefile(found.__file__, module)):
+        raise ImportError(f"another module has the name of {file}: rename the file")
+    return found
 
 
 def find(target: str) -> Callable[..., Any]:
     """The function that `package.module:function` names."""
     module, _, name = target.partition(":")
-    found: Any = importlib.import_module(module)
+    found: Any = load(module)
     for part in name.split("."):
         found = getattr(found, part)
     if not callable(found):

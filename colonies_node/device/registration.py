@@ -195,25 +195,38 @@ class Registration:
             self._once(f"The server does not take what this machine has: {no.message}.")
 
     async def _register_functions(self) -> None:
-        """Add the functions that the server does not list yet."""
+        """Add the functions that the server does not list yet, or lists as they were in a former life."""
         listed = await self.client.call("getfunctionsmsg", colonyname=self.colony, executorname=self.name)
-        known = {function["funcname"] for function in listed or []}
+        known = {function["funcname"]: function for function in listed or []}
         for offer in self.offers:
-            if offer.name not in known:
-                fun = {
-                    "executorname": self.name,
-                    "executortype": self.type,
-                    "colonyname": self.colony,
-                    "funcname": offer.name,
-                    "description": offer.description,
-                    "args": list(offer.args),
-                }
-                await self.client.call("addfunctionmsg", fun=fun)
+            listing = known.get(offer.name)
+            if listing is not None:
+                if _says(listing) == _says({"description": offer.description, "args": offer.args}):
+                    continue
+                await self.client.call("removefunctionmsg", functionid=listing["functionid"])
+            fun = {
+                "executorname": self.name,
+                "executortype": self.type,
+                "colonyname": self.colony,
+                "funcname": offer.name,
+                "description": offer.description,
+                "args": list(offer.args),
+            }
+            await self.client.call("addfunctionmsg", fun=fun)
 
     def _once(self, words: str) -> None:
         if words not in self._said:
             self._said.add(words)
             self.say(words)
+
+
+def _says(function: Mapping[str, Any]) -> list[Any]:
+    """What a function's record says of how to call it; what is left out on the wire is empty."""
+    empty = {"name": "", "type": "", "description": "", "required": False, "enum": []}
+    args = [
+        {field: arg.get(field) or nothing for field, nothing in empty.items()} for arg in function.get("args") or []
+    ]
+    return [function.get("description") or "", args]
 
 
 def _state_of(record: Mapping[str, Any] | None) -> State | None:

@@ -19,7 +19,8 @@ import httpx2
 import msgspec
 import trio
 
-from colonies_node.core.errors import LinkDown, Refused, SignatureRefused, WrongServer
+from colonies_node.core import limits
+from colonies_node.core.errors import LinkDown, Refused, SignatureRefused, TooLarge, WrongServer
 from colonies_node.core.identity import Holder, Signer, new_private_key
 from colonies_node.core.model.wire import Malformed
 from colonies_node.http import cose
@@ -27,6 +28,7 @@ from colonies_node.http.backoff import Backoff
 from colonies_node.http.envelope import read_reply, write_request
 
 if TYPE_CHECKING:
+    from colonies_node.http.listening import Listening
     from colonies_node.http.pipeline import Pipeline
 
 Door = Literal["json", "cbor"]
@@ -171,6 +173,15 @@ class Client:
         except OSError as fault:
             raise LinkDown(f"no answer from {self.url}: {fault.strerror or fault}") from fault
 
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Listening]:
+        """A websocket for subscriptions, whatever the door (listening.py). Raises LinkDown when there is none, or it is
+        lost."""
+        from colonies_node.http.listening import open_listening
+
+        async with open_listening(self.url, self.signer, self._http) as listening:
+            yield listening
+
     # -- the CBOR door
 
     @asynccontextmanager
@@ -234,6 +245,8 @@ class Client:
             self._node = None
             await self.meet(timeout)  # WrongServer, if it is another one now
             raise LinkDown(f"the answer from {self.url} is not signed by its key") from None
+        except TooLarge:
+            raise Refused(413, f"the answer is larger than {limits.MAX_REPLY_BODY >> 20} MiB") from None
         except Malformed:
             raise self._no_door(response) from None
         if reply.cti and reply.cti != cti:

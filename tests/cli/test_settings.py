@@ -250,8 +250,8 @@ def test_a_relative_path_is_made_absolute_because_work_runs_in_other_folders(
 
 
 def test_a_function_that_cannot_be_read_is_shown_as_it_was_given() -> None:
-    with pytest.raises(SettingRefused, match=r"^--fn must be .*, not 'sums'\.$"):
-        config.load("execute", {"functions": ("sums",)}, {})
+    with pytest.raises(SettingRefused, match=r"^--fn must be .*, not 'sums:'\.$"):
+        config.load("execute", {"functions": ("sums:",)}, {})
 
 
 def test_keys_never_show_in_a_repr_or_a_refusal() -> None:

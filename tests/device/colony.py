@@ -141,8 +141,12 @@ class Colony:
         return [fun for fun in self.functions if fun["executorname"] == executorname] or None
 
     async def addfunction(self, callerid: str, fun: dict[str, Any]) -> Any:
-        self.functions.append(fun)
-        return fun
+        self.functions.append({**fun, "functionid": f"{len(self.calls):064x}"})
+        return self.functions[-1]
+
+    async def removefunction(self, callerid: str, functionid: str) -> Any:
+        self.functions = [fun for fun in self.functions if fun["functionid"] != functionid]
+        return {}
 
     async def getprocesshist(self, callerid: str, colonyname: str, executorid: str, seconds: int, state: int) -> Any:
         found = [

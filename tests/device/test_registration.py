@@ -138,6 +138,26 @@ async def test_it_keeps_trying_while_there_is_no_link(autojump_clock: MockClock)
     assert said == ["No link to the server (cut); trying again until there is one."]
 
 
+async def test_a_function_with_another_signature_takes_the_place_of_the_old_one() -> None:
+    colony = Colony()
+    await registration(colony, offers=[OFFER]).join()
+    changed = dataclasses.replace(OFFER, args=[{"name": "first", "type": "float", "required": True}])
+    for _ in range(2):
+        await registration(colony, offers=[changed]).join()
+    (function,) = colony.functions
+    assert function["args"] == changed.args
+    assert colony.count("removefunctionmsg") == 1
+
+
+async def test_what_a_server_leaves_out_of_a_function_is_no_change() -> None:
+    colony = Colony()
+    told = dataclasses.replace(OFFER, args=[{"name": "first", "type": "int", "required": False}])
+    await registration(colony, offers=[told]).join()
+    del colony.functions[0]["args"][0]["required"]
+    await registration(colony, offers=[told]).join()
+    assert colony.count("removefunctionmsg") == 0
+
+
 async def test_what_the_machine_has_comes_with_the_record() -> None:
     colony = Colony()
     await registration(colony, capabilities=PI).join()

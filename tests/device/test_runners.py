@@ -210,7 +210,7 @@ async def test_a_function_that_cannot_be_offered_is_refused_at_the_start(target:
 
 async def test_two_functions_of_one_name_are_refused() -> None:
     with pytest.raises(SettingRefused, match="same name: add"):
-        await describe([f"{HERE}:add", "other:add"], search_path(), os.environ)
+        await describe([f"{HERE}:add", "operator:add"], search_path(), os.environ)
 
 
 def test_programs_inherit_the_environment_without_anything_secret() -> None:

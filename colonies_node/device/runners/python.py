@@ -256,16 +256,18 @@ def _understood(line: bytes) -> dict[str, Any]:
 async def describe(functions: Sequence[str], path: Sequence[str], env: Mapping[str, str]) -> list[Offer]:
     """Look at the functions, in an interpreter of their own: their modules are not for the executor's.
 
-    Raises SettingRefused with a sentence about the first that cannot be offered.
+    A module without a function's name stands for all that are marked in it. Raises SettingRefused with a sentence about
+    the first that cannot be offered.
     """
-    names = [target.partition(":")[2].rpartition(".")[2] for target in functions]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise SettingRefused(f"Two functions have the same name: {', '.join(sorted(twice))}.")
     with tempfile.TemporaryDirectory() as folder:
         answer = await _ask({"path": list(path), "functions": list(functions)}, trio.Path(folder), env)
     if "error" in answer:
         raise SettingRefused(answer["error"])
-    return [Offer(name, **about) for name, about in zip(names, answer["out"], strict=True)]
+    offers = [Offer(**about) for about in answer["out"]]
+    names = [offer.name for offer in offers]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingRefused(f"Two functions have the same name: {', '.join(sorted(twice))}.")
+    return offers
 
 
 async def _ask(question: Mapping[str, Any], folder: trio.Path, env: Mapping[str, str]) -> Any:
