@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import cbor
 import events
+import executor
 import footprint
 import hotspots
 import latency
@@ -27,7 +28,7 @@ from stage import FULL, QUICK, ROOT, Stage, say
 
 FIGURES: dict[str, Figure] = {
     figure.key: figure
-    for area in (throughput, latency, workflows, events, cbor, sync, footprint)
+    for area in (throughput, latency, workflows, events, cbor, sync, executor, footprint)
     for figure in area.FIGURES
 }
 LIMIT = 150  # seconds that one figure may take

@@ -74,17 +74,42 @@ def running(name: str, command: Sequence[str], environment: Mapping[str, str], l
         _end(process)
 
 
+@contextmanager
+def running_executor(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Start an executor and wait until it asks for work; end its whole group in any case. Raises BenchFailed."""
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        _until(process, rb"ready: ", "executor", log)
+        yield
+    finally:
+        _end(process)
+
+
 def _address_of(process: subprocess.Popen[bytes], name: str, log: Path) -> Address:
+    match = _until(process, rb"ready: .*?http://([^:/\s]+):(\d+)", name, log)
+    return match[1].decode(), int(match[2])
+
+
+def _until(process: subprocess.Popen[bytes], pattern: bytes, name: str, log: Path) -> re.Match[bytes]:
+    """What a program says once it is ready. Raises BenchFailed if it does not say it."""
     assert process.stdout is not None
     said, deadline = b"", time.monotonic() + START
-    while not (match := re.search(rb"ready: .*?http://([^:/\s]+):(\d+)", said)):
+    while not (match := re.search(pattern, said)):
         arrived = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]
         chunk = os.read(process.stdout.fileno(), 65536) if arrived else b""
         if not chunk:
             why = "ended before it was ready" if arrived else f"was not ready after {START:.0f} s"
             raise BenchFailed(f"The {name} {why}. {last_line(log.read_bytes())}")
         said += chunk
-    return match[1].decode(), int(match[2])
+    return match
 
 
 def last_line(said: bytes) -> str:

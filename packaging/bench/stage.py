@@ -45,6 +45,10 @@ class Amounts:
     records: int = 5_000  # that an upstream has missed
     catchups: int = 3
     starts: int = 5
+    programs: int = 100  # of one round
+    calls: int = 1000  # of a function
+    call_rounds: int = 3
+    pieces: int = 200  # of work of 20 ms
 
 
 FULL = Amounts()
@@ -66,6 +70,10 @@ QUICK = Amounts(
     records=200,
     catchups=1,
     starts=1,
+    programs=10,
+    calls=40,
+    call_rounds=2,
+    pieces=10,
 )
 
 
@@ -107,7 +115,7 @@ class Stage:
     def echo(self) -> Server:
         """The echo server, started once for all figures."""
         command = [sys.executable, "-P", str(Path(__file__).with_name("echo.py"))]
-        server = self._exit.enter_context(running("echo", command, _environment(), self.folder / "echo.log"))
+        server = self._exit.enter_context(running("echo", command, environment(), self.folder / "echo.log"))
         drive(server.address, recite(_hellos(), CONNECTIONS))
         return server
 
@@ -130,7 +138,7 @@ class Stage:
                 "--server-id",
                 server_id,
             ]
-            with running("node", command, _environment(), data / "node.log") as server:
+            with running("node", command, environment(), data / "node.log") as server:
                 yield server, data / "data"
 
     @contextmanager
@@ -206,6 +214,6 @@ def say(words: str) -> None:
     print(f"[bench] {words}", file=sys.stderr, flush=True)
 
 
-def _environment() -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
     """The caller's environment without settings of the node: every run measures the defaults."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COLONIES_")}
+    return {name: value for name, value in os.environ.items() if not name.startswith("COLONIES_")} | more
