@@ -21,6 +21,7 @@ from colonies_node.device.delivery import Delivery
 from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
 from colonies_node.device.gate import Gate
+from colonies_node.device.line import Line
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
 from colonies_node.device.room import of_this_machine
@@ -63,16 +64,16 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             for runner in ways:
                 await runner.settle()
             going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
-            client = await stack.enter_async_context(_client(settings, signer))
+            line = Line(await stack.enter_async_context(_client(settings, signer)))
             owner = None
             if settings.colony_prvkey:
                 owner = await stack.enter_async_context(_client(settings, Signer(settings.colony_prvkey)))
             found = await trio.to_thread.run_sync(machine.read, settings.data)
             room = of_this_machine(found)
             shop = Workshop(
-                client=client,
+                client=line,
                 desks=desks,
-                delivery=Delivery(client, results, desks, say),
+                delivery=Delivery(line, results, desks, say),
                 runners=ways,
                 names=[*(offer.name for offer in offers), *(["any program"] if settings.shell else [])],
                 env=env,
@@ -82,7 +83,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 limits=limits(settings),
             )
             registration = Registration(
-                client=client,
+                client=line,
                 owner=owner,
                 executorid=signer.id,
                 name=need(settings, "executor_name"),
@@ -104,11 +105,11 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
                 standing.changed()
 
             gate.changed, room.changed = heed_gate, standing.changed
-            await _run(slots, standing, settings.grace, stop, say)
+            await _run(slots, standing, line, settings.grace, stop, say)
 
 
 async def _run(
-    slots: Slots, standing: Standing, grace: float, stop: trio.Event | None, say: Callable[[str], None]
+    slots: Slots, standing: Standing, line: Line, grace: float, stop: trio.Event | None, say: Callable[[str], None]
 ) -> None:
     """Work until told to stop, then finish; an error of ours or of a setting comes out as itself, not in a
     group.
@@ -136,6 +137,7 @@ async def _run(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(obey, stops)
                 nursery.start_soon(delivery.run)
+                nursery.start_soon(line.run)
                 await nursery.start(slots.gate.run)
                 nursery.start_soon(standing.run)
                 for runner in slots.shop.runners:
@@ -245,4 +247,4 @@ def keep_to_ourselves() -> None:
 
 
 def _client(settings: Settings, signer: Signer) -> Client:
-    return Client(settings.server_url, signer, tls_verify=settings.tls_verify)
+    return Client(settings.server_url, signer, tls_verify=settings.tls_verify, persistent=False)

@@ -28,6 +28,9 @@ from colonies_node.http.backoff import Backoff
 HISTORY_S = 366 * 86_400
 """How old a submission may be that we still ask about."""
 
+HANDING_IN = 8
+"""Processes whose outcome is put on disk while others run in their slots; more wait for the disk."""
+
 AT_LEAST_S = 1.0
 """An empty answer that came sooner than this was no long poll: the next question waits."""
 
@@ -50,7 +53,8 @@ class Slots:
     _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
     _unsure: bool = field(default=True, init=False)
     _down: bool = field(default=False, init=False)
-    _ended: trio.Event = field(default_factory=trio.Event, init=False)
+    _busy: int = field(default=0, init=False)
+    _freed: trio.Event = field(default_factory=trio.Event, init=False)
     _asked: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
     _offered: Need | None = field(default=None, init=False)
 
@@ -67,8 +71,8 @@ class Slots:
                 await self.registration.join()
                 self.say(self._ready())
                 while True:
-                    while len(self.working) >= self.parallel:
-                        await self._ended.wait()
+                    while self._busy >= self.parallel or len(self.working) >= self.parallel + HANDING_IN:
+                        await self._freed.wait()
                     self._begin(nursery, await self._next())
 
     def _ready(self) -> str:
@@ -90,18 +94,26 @@ class Slots:
         work = Work(self.shop, process, adopted)
         work.take_room()  # at once, so that the next question does not offer it again
         self.working[work.processid] = work
+        self._busy += 1
         nursery.start_soon(self._do, work)
 
     async def _do(self, work: Work) -> None:
         try:
-            await work.run()
+            outcome = await work.run()
         finally:
-            del self.working[work.processid]
-            work.done.set()
-            self._ended.set()
-            self._ended = trio.Event()
-            if self._offered is not None and self._offered.cpu < self.shop.room.free.cpu:
-                self.reconsider()
+            self._busy -= 1
+            self._free()
+        if self._offered is not None and self._offered.cpu < self.shop.room.free.cpu:
+            self.reconsider()
+        if outcome is not None:
+            await self.shop.delivery.hand_in(outcome)
+        del self.working[work.processid]
+        work.done.set()
+        self._free()
+
+    def _free(self) -> None:
+        self._freed.set()
+        self._freed = trio.Event()
 
     async def _next(self) -> Mapping[str, Any]:
         """The next process to start: one that was assigned without our knowing, or a new one."""

@@ -77,7 +77,7 @@ class _Left(Exception):
 
 @dataclass
 class Work:
-    """One process that is assigned to us, from its assignment until its outcome is handed in.
+    """One process that is assigned to us, from its assignment until its end.
 
     `adopted` says that an earlier life of the executor has begun it.
     """
@@ -110,8 +110,8 @@ class Work:
             if self._gpus is None:
                 self._gpus = self.shop.room.take(self._need)
 
-    async def run(self) -> None:
-        """Live the life of the process. When this returns its outcome is on disk, or there is none."""
+    async def run(self) -> Outcome | None:
+        """Live the life of the process; what is to be handed in then, if anything is."""
         log = LogStream(LogQueue(self.shop.desks.log(self.processid)), self._send_log, self._doubt.set)
         try:
             out = await self._result(log)
@@ -123,16 +123,16 @@ class Work:
             outcome = Outcome(self.processid, time.time_ns(), False, errors=[error])
         except _Left:
             log.queue.save()
-            return
+            return None
         finally:
             if self._gpus is not None:
                 self.shop.room.give_back(self._need, self._gpus)
         if self._why in (Why.DEADLINE, Why.LOST):
             self.shop.say(f"Process {self.processid} was ended: {self._why.value}.")
             self.shop.desks.clear(self.processid)
-            return
+            return None
         log.queue.save()
-        await self.shop.delivery.hand_in(outcome)
+        return outcome
 
     async def _result(self, log: LogStream) -> list[Any]:
         """The output; BadRequest with a sentence for every way to fail."""

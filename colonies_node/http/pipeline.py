@@ -30,7 +30,8 @@ class Pipeline:
         self._session = session
         self._node = node
         self._waiting: dict[bytes, trio.MemorySendChannel[Any]] = {}
-        self._lost = False
+        self.lost = trio.Event()
+        """Set when the connection has ended."""
 
     async def call(self, msgtype: str, /, *, _timeout: float | None = None, **fields: Any) -> Any:
         """As Client.call."""
@@ -62,12 +63,12 @@ class Pipeline:
         except (HTTPXWSException, httpx2.HTTPError, Malformed, SignatureRefused):
             pass
         finally:
-            self._lost = True
+            self.lost.set()
             for heard in self._waiting.values():
                 heard.close()
 
     async def _send(self, message: bytes, cti: bytes, node: Holder, timeout: float) -> Any:
-        if self._lost:
+        if self.lost.is_set():
             return await self._client.post_cbor(message, cti, node, timeout)
         with self._hear(cti) as heard:
             await self._put(message)
@@ -86,7 +87,7 @@ class Pipeline:
             raise LinkDown("the connection is lost") from fault
 
     def _hear(self, cti: bytes) -> _Hearing:
-        return _Hearing(self._waiting, cti, self._lost)
+        return _Hearing(self._waiting, cti, self.lost.is_set())
 
 
 class Events:

@@ -20,7 +20,7 @@ from colonies_node.device.room import Room
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
 from colonies_node.device.supervised import Supervisor
-from colonies_node.device.work import Workshop
+from colonies_node.device.work import Work, Workshop
 from tests.device.colony import EXECUTOR_ID, OWNER_ID, Colony
 
 MADE: list[Supervisor] = []
@@ -53,6 +53,12 @@ def workshop(
     )
     shop.said = said  # type: ignore[attr-defined]
     return shop
+
+
+async def live(work: Work) -> None:
+    """Live the life of a process, and hand in what comes of it."""
+    if (outcome := await work.run()) is not None:
+        await work.shop.delivery.hand_in(outcome)
 
 
 def registration(colony: Colony, *, owner: bool = True, say: Any = lambda words: None, **fields: Any) -> Registration:

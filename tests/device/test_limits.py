@@ -21,7 +21,7 @@ from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.supervised import NO_LIMITS, Ended, Limits, Program
 from colonies_node.device.work import Work
 from tests.device.colony import EXECUTOR_ID, SUCCESS, Colony
-from tests.device.shop import registration, supervisor, workshop
+from tests.device.shop import live, registration, supervisor, workshop
 from tests.device.test_supervised import ENV, ended, fifo, gone, read
 
 MIB = 1 << 20
@@ -38,7 +38,7 @@ async def run(tmp_path: Path, groups: Sequence[Path], limits: Limits, *argv: str
     processid = colony.submit("p", argv[0], *argv[1:], **spec)
     shop = replace(workshop(colony, tmp_path, [ShellRunner(supervisor(groups))]), limits=limits, say=lambda words: None)
     with trio.fail_after(60):
-        await Work(shop, colony.give_to(processid, EXECUTOR_ID)).run()
+        await live(Work(shop, colony.give_to(processid, EXECUTOR_ID)))
     assert await shop.delivery.deliver_waiting()
     return colony.processes[processid]
 

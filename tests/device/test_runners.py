@@ -17,7 +17,7 @@ from colonies_node.device.runners.python import PythonRunner, describe, search_p
 from colonies_node.device.runners.shell import ShellRunner, argument_text
 from colonies_node.device.work import Work
 from tests.device.colony import EXECUTOR_ID, FAILED, Colony
-from tests.device.shop import registration, supervisor, workshop
+from tests.device.shop import live, registration, supervisor, workshop
 
 HERE = "tests.device.offered"
 
@@ -30,7 +30,7 @@ async def run(tmp_path: Path, runner: Runner, funcname: str, *args: Any, **spec:
     shop = workshop(colony, tmp_path, [runner], ["add", "later"])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runner.run)
-        await Work(shop, colony.give_to(processid, EXECUTOR_ID)).run()
+        await live(Work(shop, colony.give_to(processid, EXECUTOR_ID)))
         nursery.cancel_scope.cancel()
     assert await shop.delivery.deliver_waiting()
     return {**colony.processes[processid], "log": colony.log_of(processid)}

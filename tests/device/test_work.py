@@ -15,7 +15,7 @@ from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.supervised import Ended, Program
 from colonies_node.device.work import GRACE_S, LOOK_S, STOPPED, Why, Work, Workshop
 from tests.device.colony import CANCELLED, EXECUTOR_ID, FAILED, RUNNING, Colony
-from tests.device.shop import executor, registration, supervisor, workshop
+from tests.device.shop import executor, live, registration, supervisor, workshop
 from tests.device.test_supervised import fifo, gone, hold
 
 
@@ -86,7 +86,7 @@ async def test_a_program_ends_at_its_deadline_and_the_server_decides_what_follow
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     colony, shop, fake, work = await prepare(tmp_path, maxexectime=60)
-    await work.run()
+    await live(work)
     assert fake.told == [("terminate", 60)]
     assert shop.delivery.results.waiting() == []
     assert colony.processes[work.processid]["state"] == RUNNING
@@ -97,13 +97,13 @@ async def test_a_program_that_ignores_being_asked_is_killed_after_the_grace(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     _, _, fake, work = await prepare(tmp_path, polite=False, maxexectime=60)
-    await work.run()
+    await live(work)
     assert fake.told == [("terminate", 60), ("kill", 60 + GRACE_S)]
 
 
 async def test_a_program_without_a_deadline_runs_on(tmp_path: Path, autojump_clock: MockClock) -> None:
     _, shop, fake, work = await prepare(tmp_path, after=1e5, maxexectime=0)
-    await work.run()
+    await live(work)
     assert fake.told == []
     assert [outcome.successful for outcome in shop.delivery.results.waiting()] == [True]
 
@@ -111,14 +111,14 @@ async def test_a_program_without_a_deadline_runs_on(tmp_path: Path, autojump_clo
 async def test_a_deadline_needs_no_link(tmp_path: Path, autojump_clock: MockClock) -> None:
     colony, _, fake, work = await prepare(tmp_path, maxexectime=60)
     colony.down = True
-    await work.run()
+    await live(work)
     assert fake.told == [("terminate", 60)]
 
 
 async def test_a_cancel_is_noticed_and_ends_the_program(tmp_path: Path, autojump_clock: MockClock) -> None:
     colony, shop, fake, work = await prepare(tmp_path)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work.run)
+        nursery.start_soon(live, work)
         await trio.sleep(100)
         colony.processes[work.processid]["state"] = CANCELLED
     assert [word for word, _ in fake.told] == ["terminate"]
@@ -129,14 +129,14 @@ async def test_a_cancel_is_noticed_and_ends_the_program(tmp_path: Path, autojump
 async def test_a_process_given_to_another_is_ended_here(tmp_path: Path, autojump_clock: MockClock) -> None:
     colony, _, fake, work = await prepare(tmp_path)
     colony.processes[work.processid]["assignedexecutorid"] = "another"
-    await work.run()
+    await live(work)
     assert fake.told == [("terminate", LOOK_S)]
 
 
 async def test_a_removed_process_is_ended_here(tmp_path: Path, autojump_clock: MockClock) -> None:
     colony, _, fake, work = await prepare(tmp_path)
     del colony.processes[work.processid]
-    await work.run()
+    await live(work)
     assert fake.told == [("terminate", LOOK_S)]
 
 
@@ -144,7 +144,7 @@ async def test_a_refused_log_line_makes_it_look_at_once(tmp_path: Path, autojump
     colony, _, fake, work = await prepare(tmp_path)
     colony.processes[work.processid]["state"] = CANCELLED
     await fake.sender.send_all(b"a line\n")
-    await work.run()
+    await live(work)
     assert fake.told == [("terminate", 0)]
 
 
@@ -152,7 +152,7 @@ async def test_a_cut_link_does_not_end_a_running_program(tmp_path: Path, autojum
     colony, shop, fake, work = await prepare(tmp_path, after=86_400)
     colony.down = True
     await fake.sender.send_all(b"a line\n")
-    await work.run()
+    await live(work)
     assert fake.told == []
     colony.down = False
     assert await shop.delivery.deliver_waiting()
@@ -162,14 +162,14 @@ async def test_a_cut_link_does_not_end_a_running_program(tmp_path: Path, autojum
 
 async def test_looking_costs_one_call_every_few_seconds(tmp_path: Path, autojump_clock: MockClock) -> None:
     colony, _, _, work = await prepare(tmp_path, after=600)
-    await work.run()
+    await live(work)
     assert colony.count("getprocessmsg") <= 600 / LOOK_S
 
 
 async def test_a_stopping_executor_fails_what_it_had_to_end(tmp_path: Path, autojump_clock: MockClock) -> None:
     colony, shop, fake, work = await prepare(tmp_path)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work.run)
+        nursery.start_soon(live, work)
         await trio.sleep(1)
         work.end(Why.STOPPING)
     assert fake.told == [("terminate", 1)]
@@ -180,7 +180,7 @@ async def test_a_stopping_executor_fails_what_it_had_to_end(tmp_path: Path, auto
 async def test_ending_at_once_leaves_no_grace(tmp_path: Path, autojump_clock: MockClock) -> None:
     _, _, fake, work = await prepare(tmp_path, polite=False)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work.run)
+        nursery.start_soon(live, work)
         await trio.sleep(1)
         work.end(Why.STOPPING, at_once=True)
     assert fake.told == [("terminate", 1), ("kill", 1)]
