@@ -5,7 +5,7 @@ first.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -30,6 +30,10 @@ class Delivery:
     desks: Desks
     say: Callable[[str], None]
     backoff: Backoff = field(default_factory=Backoff)
+    _saved: dict[str, Outcome] = field(default_factory=dict, init=False)
+    """What is on disk and waits."""
+    _looked: bool = field(default=False, init=False)
+    """Whether it was seen what an earlier life left there."""
     _unsaved: dict[str, Outcome] = field(default_factory=dict, init=False)
     _fresh: trio.Event = field(default_factory=trio.Event, init=False)
     _empty: trio.Event = field(default_factory=trio.Event, init=False)
@@ -41,6 +45,7 @@ class Delivery:
         """
         try:
             await trio.to_thread.run_sync(self.results.write, outcome)
+            self._saved[outcome.processid] = outcome
         except OSError as fault:
             self._unsaved[outcome.processid] = outcome
             why = fault.strerror or fault
@@ -73,22 +78,44 @@ class Delivery:
         """Try all that wait once; whether the server has, or has refused for good, every one of them."""
         room = trio.CapacityLimiter(AT_ONCE)
         done: list[bool] = []
-        async with trio.open_nursery() as nursery:
+        delivered: list[Outcome] = []
+        try:
+            async with trio.open_nursery() as nursery:
 
-            async def one(outcome: Outcome) -> None:
-                async with room:
-                    try:
-                        done.append(await self._deliver(outcome))
-                    except LinkDown:
-                        done.append(False)
-                        nursery.cancel_scope.cancel()  # the others would only wait for the same silence
+                async def one(outcome: Outcome) -> None:
+                    async with room:
+                        try:
+                            done.append(await self._deliver(outcome, delivered))
+                        except LinkDown:
+                            done.append(False)
+                            nursery.cancel_scope.cancel()  # the others would only wait for the same silence
 
-            for outcome in [*self.results.waiting(), *self._unsaved.values()]:
-                nursery.start_soon(one, outcome)
-                await trio.lowlevel.checkpoint()  # starts them in this order, which is that of their ends
+                for outcome in [*self._waiting(), *self._unsaved.values()]:
+                    nursery.start_soon(one, outcome)
+                    await trio.lowlevel.checkpoint()  # starts them in this order, which is that of their ends
+        finally:
+            if delivered:
+                # A power cut before this has them delivered once more, which changes nothing.
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._clear, delivered)
+                for outcome in delivered:
+                    self._saved.pop(outcome.processid, None)
+                    self._unsaved.pop(outcome.processid, None)
         return all(done)
 
-    async def _deliver(self, outcome: Outcome) -> bool:
+    def _waiting(self) -> list[Outcome]:
+        """All that is on disk, oldest first; read from there only once."""
+        if not self._looked:
+            self._looked = True
+            self._saved = {outcome.processid: outcome for outcome in self.results.waiting()} | self._saved
+        return sorted(self._saved.values(), key=lambda outcome: outcome.ended)
+
+    def _clear(self, delivered: Sequence[Outcome]) -> None:
+        for outcome in delivered:
+            self.desks.clear(outcome.processid)
+            self.results.remove(outcome.processid)
+
+    async def _deliver(self, outcome: Outcome, delivered: list[Outcome]) -> bool:
         """Bring one outcome to the server; False if it has to be tried again later."""
         try:
             await self._rest_of_log(outcome.processid)
@@ -106,8 +133,7 @@ class Delivery:
                 return False
             self._give_up(outcome, no)
             return True
-        self.desks.clear(outcome.processid)
-        self._forget(outcome)
+        delivered.append(outcome)
         return True
 
     async def _rest_of_log(self, processid: str) -> None:
@@ -131,5 +157,6 @@ class Delivery:
             self.desks.clear(outcome.processid)  # else the folder stays: without it the process would be run again
 
     def _forget(self, outcome: Outcome) -> None:
+        self._saved.pop(outcome.processid, None)
         self._unsaved.pop(outcome.processid, None)
         self.results.remove(outcome.processid)

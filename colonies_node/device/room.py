@@ -7,6 +7,7 @@ memory no more than the kernel says is there.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,5 +129,11 @@ def of_this_machine(machine: Machine) -> Room:
         len(os.sched_getaffinity(0)) * 1000,
         machine.memory or 0,
         range(len(machine.gpus)),
-        lambda: kernel.sizes(MEMINFO).get("MemAvailable"),
+        _available,
     )
+
+
+def _available() -> int | None:
+    """Bytes of memory that the kernel could give; None if it does not tell."""
+    found = re.search(r"^MemAvailable: +([0-9]{1,18}) kB$", kernel.text(MEMINFO, 200) or "", re.MULTILINE)
+    return int(found[1]) << 10 if found else None

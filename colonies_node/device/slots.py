@@ -177,7 +177,8 @@ class Slots:
         if self.shop.delivery.results.path(processid).exists():
             self.shop.delivery.wake()
             return False
-        self.shop.desks.clear(processid)
+        if self.shop.desks.folder(processid).exists():
+            self.shop.desks.clear(processid)
         return True
 
     async def _mend(self, no: Refused) -> None:

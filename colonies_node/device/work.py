@@ -50,6 +50,7 @@ class Why(Enum):
     DEADLINE = "its time is over"
     LOST = "it is no longer ours"
     STOPPING = "the executor stops"
+    FLOOD = "it has written too much"
 
 
 @dataclass
@@ -190,7 +191,7 @@ class Work:
         ended = await self._live(await runner.start(prepared), log, written, errand.limits, runner.outlives)
         if ended is None:
             raise _Left
-        if self._why is not None:
+        if self._why is Why.STOPPING:
             raise BadRequest(STOPPED)
         return runner.output(errand, ended, written)
 
@@ -198,14 +199,14 @@ class Work:
         self, started: Started, log: LogStream, written: Written, limits: Limits, outlives: bool
     ) -> Ended | None:
         """Stay with what was started until it, and all it started, has ended; None if it goes on without us."""
-        flood = Flood(limits.output)
+        flood = Flood(limits.output, lambda: self.end(Why.FLOOD, at_once=True))
         ended = None
         async with started as running, trio.open_nursery() as nursery:
             nursery.start_soon(self._end_when_asked, running, outlives, nursery.cancel_scope)
-            nursery.start_soon(self._keep_time)
+            if self._seconds:
+                nursery.start_soon(self._keep_time)
             nursery.start_soon(self._keep_looking)
             nursery.start_soon(log.run)
-            nursery.start_soon(flood.end, running)
             async with trio.open_nursery() as readers:
                 readers.start_soon(log.read, running.stdout, written.out.feed, flood.feed)
                 readers.start_soon(log.read, running.stderr, written.err.feed, flood.feed)
@@ -215,14 +216,15 @@ class Work:
                 readers.cancel_scope.deadline = trio.current_time() + LAST_WORDS_S
             await log.settle(LAST_WORDS_S)
             nursery.cancel_scope.cancel()
-        return replace(ended, exceeded="output") if ended and flood.too_much.is_set() else ended
+        return replace(ended, exceeded="output") if ended and self._why is Why.FLOOD else ended
 
     async def _end_when_asked(self, running: Started, outlives: bool, stay: trio.CancelScope) -> None:
         await self._ending.wait()
         if outlives and self._why is Why.STOPPING:
             stay.cancel()
             return
-        await running.terminate()
+        if self._why is not Why.FLOOD:
+            await running.terminate()
         with trio.move_on_after(GRACE_S):
             await self._hurry.wait()
         await running.kill()
@@ -231,10 +233,14 @@ class Work:
         """End the program when its time is over, by our own clock: the link may be down, the server's clock
         differ.
         """
-        seconds = self.process["spec"].get("maxexectime") or 0
-        if seconds > 0:
-            await trio.sleep(seconds)
+        if self._seconds:
+            await trio.sleep(self._seconds)
             self.end(Why.DEADLINE)
+
+    @property
+    def _seconds(self) -> int:
+        """How long it may run; 0 for ever."""
+        return max(self.process["spec"].get("maxexectime") or 0, 0)
 
     async def _keep_looking(self) -> None:
         """Look now and then, and at once after a refusal, whether the process is still ours."""
@@ -263,22 +269,16 @@ class Work:
 
 
 class Flood:
-    """Counts what a program writes, and ends the program that writes more than `most` bytes; 0 is no limit."""
+    """Counts what a program writes; calls `end` once it is more than `most` bytes, unless that is 0."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._read = most, 0
-        self.too_much = trio.Event()
+    def __init__(self, most: int, end: Callable[[], None]) -> None:
+        self._most, self._end, self._read = most, end, 0
 
     def feed(self, data: bytes | bytearray) -> None:
         """Take in what came next."""
         self._read += len(data)
         if 0 < self._most < self._read:
-            self.too_much.set()
-
-    async def end(self, running: Started) -> None:
-        """End the program once it is too much."""
-        await self.too_much.wait()
-        await running.kill()
+            self._end()
 
 
 def limited(limits: Limits, spec: Mapping[str, Any]) -> Limits:

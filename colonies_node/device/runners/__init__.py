@@ -69,8 +69,10 @@ class Written:
 class Started(Protocol):
     """What runs for a process, as `supervised.Running` is one. Closing it ends what still runs."""
 
-    stdout: trio.abc.ReceiveStream
-    stderr: trio.abc.ReceiveStream
+    @property
+    def stdout(self) -> trio.abc.ReceiveStream: ...
+    @property
+    def stderr(self) -> trio.abc.ReceiveStream: ...
 
     async def terminate(self) -> None:
         """Ask it to end."""

@@ -154,9 +154,7 @@ class Begun:
         self.running, self._call, self._runner = running, call, runner
         self._read = bytearray()
         self._ended: Ended | None = None
-        self._over = trio.Event()
-        self.stdout: trio.abc.ReceiveStream = _Part(running.stdout, self._over)
-        self.stderr: trio.abc.ReceiveStream = _Part(running.stderr, self._over)
+        self.stdout, self.stderr = _Part(running.stdout), _Part(running.stderr)
 
     async def begin(self) -> bool:
         """Tell the interpreter; whether it has begun. If not it has ended, or ends."""
@@ -179,7 +177,8 @@ class Begun:
             self._call.answer = _understood(line)
         else:
             self._ended = await self.running.wait()
-        self._over.set()
+        self.stdout.end()
+        self.stderr.end()
         return self._ended or Ended(code=0)
 
     async def __aenter__(self) -> Self:
@@ -213,23 +212,20 @@ class Begun:
 class _Part(trio.abc.ReceiveStream):
     """What an interpreter writes during one call: ends when the call is over, while the stream itself goes on."""
 
-    def __init__(self, stream: trio.abc.ReceiveStream, over: trio.Event) -> None:
-        self._stream, self._over = stream, over
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream, self._over, self._reading = stream, False, trio.CancelScope()
+
+    def end(self) -> None:
+        """The call is over."""
+        self._over = True
+        self._reading.cancel()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The next bytes; none once the call is over and all that was written is read."""
-        found = b""
-        if not self._over.is_set():
-            async with trio.open_nursery() as nursery:
-
-                async def until_over() -> None:
-                    await self._over.wait()
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(until_over)
-                found = bytes(await self._stream.receive_some(max_bytes))
-                nursery.cancel_scope.cancel()
-        return found or self._rest(max_bytes)
+        if not self._over:
+            with trio.CancelScope() as self._reading:
+                return bytes(await self._stream.receive_some(max_bytes))
+        return self._rest(max_bytes)
 
     async def aclose(self) -> None:
         """The stream goes on without this part of it."""
