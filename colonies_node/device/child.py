@@ -69,7 +69,10 @@ def serve(channel: int) -> None:
             os.chdir("/")
             first = first or _memory()
             spent = _children() or threading.active_count() > 1 or _memory() > first + GROWTH
-            line.write(b'%s,"spent":%s}\n' % (said[:-1].encode(), b"true" if spent else b"false"))
+            try:
+                line.write(b'%s,"spent":%s}\n' % (said[:-1].encode(), b"true" if spent else b"false"))
+            except OSError:  # the function has closed it
+                os._exit(0)
 
 
 def _answered(request: dict[str, Any]) -> str:
