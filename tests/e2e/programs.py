@@ -70,6 +70,15 @@ async def exists(path: Path) -> None:
             await trio.sleep(0.05)
 
 
+async def holds(folder: Path, count: int) -> None:
+    """Wait until other programs have made so many entries in a folder."""
+    with trio.fail_after(PATIENCE_S):
+        while True:
+            if len(list(await trio.Path(folder).iterdir())) >= count:
+                return
+            await trio.sleep(0.01)
+
+
 async def vanishes(path: Path) -> None:
     """Wait until another program has removed a file."""
     with trio.fail_after(PATIENCE_S):

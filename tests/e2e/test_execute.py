@@ -17,7 +17,7 @@ import trio
 from colonies_node.core.identity import id_of
 from colonies_node.http.client import Client
 from tests.device.test_supervised import fifo, gone, hold
-from tests.e2e.programs import PATIENCE_S, Spoken, colonies_node, exists, vanishes
+from tests.e2e.programs import PATIENCE_S, Spoken, colonies_node, exists, holds, vanishes
 
 COLONY, USER = "1" * 64, "2" * 64
 """Private keys of the colony's owner and a user."""
@@ -297,3 +297,82 @@ async def test_work_goes_on_while_the_server_is_away(world: World, tmp_path: Pat
             assert process["out"] == ["up\ndone"]
             assert await world.log(processid) == "up\ndone\n"
             assert (await world.until(await world.submit("echo", "next"), SUCCESS))["out"] == ["next"]
+
+
+async def test_an_executor_that_is_killed_again_and_again_does_nothing_twice(world: World, tmp_path: Path) -> None:
+    """Killed in whatever it is doing: starting, running, ending, delivering. What it did is counted on disk."""
+    effects = tmp_path / "effects"
+    effects.mkdir()
+    module = tmp_path / "touching.py"
+    module.write_text(
+        "import os, time\n"
+        f"def touch(name, pause):\n    os.mkdir(f'{effects}/{{name}}')\n    time.sleep(pause)\n    return name\n"
+    )
+    script = f'mkdir {effects}/"$1" && sleep "$2" && echo "$1"'
+    names = [f"{kind}{number}" for number in range(15) for kind in ("program", "function")]
+    pauses = [0.02 * (number % 7) for number in range(len(names))]
+    submitted = {}
+    for name, pause in zip(names, pauses, strict=True):
+        program = name.startswith("program")
+        work = ("sh", "-c", script, "sh", name, pause) if program else ("touch", name, pause)
+        submitted[name] = await world.submit(*work)
+    flags = ("--shell", "--fn", f"{module}:touch", "--parallel", "3")
+    for seen in (2, 7, 11, 16, 22):
+        async with world.execute(*flags) as executor:
+            await executor.until("ready:")
+            await holds(effects, seen)
+            executor.process.kill()
+            await executor.ended()
+    async with world.execute(*flags) as executor:
+        ended = {name: await world.until(processid, SUCCESS, FAILED) for name, processid in submitted.items()}
+        await executor.until("ready:")
+    for name, process in ended.items():
+        if process["state"] == SUCCESS:
+            assert (process["out"], (effects / name).exists()) == ([name], True)
+        else:
+            assert process["errors"] == ["The executor restarted while the process ran."]
+    states = [process["state"] for process in ended.values()]
+    assert states.count(SUCCESS) >= 10
+    assert FAILED in states
+
+
+async def test_a_killed_executor_takes_its_interpreters_with_it(world: World, tmp_path: Path) -> None:
+    with fifo(tmp_path) as (path, reader):
+        async with world.execute("--fn", "tests.device.offered:stuck") as executor:
+            await executor.until("ready:")
+            processid = await world.submit("stuck", str(path), True)
+            await world.until_logged(processid, "stuck")
+            executor.process.kill()
+            await executor.ended()
+            assert await gone(reader)
+
+
+async def test_a_locked_executor_says_so_in_its_colony_and_takes_work_again(world: World) -> None:
+    async with world.execute("--shell") as executor:
+        await executor.until("ready:")
+        async with colonies_node("device", "lock", "--reason", "flight", "--data", str(world.data)) as locking:
+            await locking.ended()
+        await executor.until("No new work is taken: locked (flight).")
+        processid = await world.submit("echo", "later")
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                listed = await world.user.call("getexecutormsg", colonyname="lab", executorname="worker")
+                if any(entry["version"] == "locked (flight)" for entry in listed["capabilities"]["software"] or []):
+                    break
+                await trio.sleep(0.05)
+        assert (await world.user.call("getprocessmsg", processid=processid))["state"] == WAITING
+        async with colonies_node("device", "unlock", "--data", str(world.data)) as unlocking:
+            await unlocking.ended()
+        assert (await world.until(processid, SUCCESS))["out"] == ["later"]
+
+
+async def test_the_server_gives_only_what_fits(world: World) -> None:
+    async with world.execute("--shell", "--parallel", "2") as executor:
+        await executor.until("ready:")
+        large = await world.submit("true", conditions={**CONDITIONS, "mem": "900Ti"})
+        small = await world.submit("echo", "fits", conditions={**CONDITIONS, "cpu": "100m", "mem": "1Mi"})
+        assert (await world.until(small, SUCCESS))["out"] == ["fits"]
+        assert (await world.user.call("getprocessmsg", processid=large))["state"] == WAITING
+
+
+CONDITIONS = {"colonyname": "lab", "executortype": "cli"}
