@@ -25,7 +25,7 @@ from colonies_node.core.model.sync import Upstream
 from colonies_node.core.rules import Value
 from colonies_node.core.store import members, processes
 from colonies_node.core.store.sqlite import Store
-from colonies_node.device import gauges, sensors
+from colonies_node.device import gate, gauges, sensors
 from colonies_node.device.executor import execute
 from colonies_node.http.cbor_door import CborDoor
 from colonies_node.http.client import Client
@@ -68,6 +68,7 @@ async def serve(
         service = Service(store, _rules(settings, node_key.id), time.time_ns)
         linked = Links(service, partial(_key_at, settings.data, open_key), partial(_readings, service, settings.data))
         service.hear = linked.hear
+        service.is_locked = lambda: gate.locked(settings.data) is not None
         store.write(lambda tx: upstreams.put_all(tx, settings.upstreams, "node.toml"))
         device = partial(gauges.read, settings.data)
         rest = Metrics(service, Rest(service), device) if settings.metrics is True else Rest(service)

@@ -175,7 +175,7 @@ class Work:
             self.processid,
             spec,
             desks.folder(self.processid),
-            {**self.shop.env, "COLONIES_PROCESS_ID": self.processid},
+            {**self.shop.env, "COLONIES_PROCESS_ID": self.processid, **_shown(gpus)},
             wanted(spec.get("env")),
             limited(self.shop.limits, spec),
             gpus,
@@ -266,6 +266,11 @@ class Work:
 
     async def _send_log(self, message: str) -> None:
         await self.shop.client.call("addlogmsg", processid=self.processid, message=message)
+
+
+def _shown(gpus: Sequence[int]) -> dict[str, str]:
+    """What has CUDA see only the GPUs that are set aside."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))} if gpus else {}
 
 
 class Flood:

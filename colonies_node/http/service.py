@@ -88,6 +88,8 @@ class Service:
         """How the links to upstreams are now, by name."""
         self.hear: Callable[[Event], None] = lambda event: None
         """Gets every event, for the links to upstreams."""
+        self.is_locked: Callable[[], bool] = lambda: False
+        """Whether somebody wants this machine to take no new work."""
         self.assignments = Assignments(self)
         self.exchanges = Exchanges(self)
         self.subscribers = Subscribers(self._encoded, self._is_member)
@@ -236,8 +238,8 @@ class Service:
         check_expiry(expiry, self.clock() + self._sweeps.ahead)
 
     def takes_work(self) -> bool:
-        """Whether there is room for new work of any priority."""
-        return self.disk.pressure.level is Level.NONE
+        """Whether this machine may be given work from elsewhere: there is room for it, and nobody has locked it."""
+        return self.disk.pressure.level is Level.NONE and not self.is_locked()
 
     def ring_in(self, seconds: int) -> None:
         """Look at what is due after so many seconds at the latest."""

@@ -94,10 +94,10 @@ async def test_a_process_that_came_all_the_same_waits_for_its_share(tmp_path: Pa
     """A server that does not look at GPUs gives out more than there are."""
     colony = Colony()
     shop = workshop(colony, tmp_path)
-    shop.room.gpus = [0]
+    shop.room.gpus = [3]
     script = f"echo up; while [ ! -e {tmp_path}/go ]; do :; done"
     first = colony.submit("p", "sh", "-c", script, conditions={"gpu": {"count": 1}})
-    second = colony.submit("q", "true", conditions={"gpu": {"count": 1}})
+    second = colony.submit("q", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES", conditions={"gpu": {"count": 1}})
     with trio.fail_after(20):
         async with executor(colony, shop, parallel=2):
             await colony.until_logged(first, "up")
@@ -106,7 +106,7 @@ async def test_a_process_that_came_all_the_same_waits_for_its_share(tmp_path: Pa
             assert shop.room.free.gpus == 0
             (tmp_path / "go").touch()
             await colony.until(first, SUCCESS)
-            await colony.until(second, SUCCESS)
+            assert (await colony.until(second, SUCCESS))["out"] == ["3"]
     assert shop.room.taken == Need()
 
 

@@ -1,4 +1,4 @@
-"""A node whose disk is nearly full takes no more work from its upstream, and goes on once there is room again."""
+"""A node whose disk is nearly full, or that is locked, takes no more work from its upstream until that is over."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
+from colonies_node.device import gate
 from tests.sim.world import SUCCESS, WAITING, World
 
 STATE = "select state from processes where processid = ?"
@@ -37,4 +38,26 @@ async def test_a_node_short_of_disk_asks_its_upstream_for_no_work(
         field.service.rules = replace(roomy, disk_reserve=1)
         assert await world.settle() == []
         assert base.rows(STATE, second) == [(SUCCESS,)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_locked_node_asks_its_upstream_for_no_work(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        world = World(tmp_path, 1, nursery)
+        base, field = world.add("base", []), world.add("field", ["cam"])
+        world.link("field", "base", accept=["cam"])
+        await world.begin()
+        assert await world.settle() == []
+        assert field.service is not None
+        field.service.is_locked = lambda: gate.locked(tmp_path) is not None
+        gate.lock(tmp_path, "flight")
+        await trio.sleep(120)
+        processid = await world.submit("base", "cam")
+        await trio.sleep(3600)
+        assert base.rows(STATE, processid) == [(WAITING,)]
+        gate.unlock(tmp_path)
+        assert await world.settle() == []
+        assert base.rows(STATE, processid) == [(SUCCESS,)]
         nursery.cancel_scope.cancel()
