@@ -38,6 +38,8 @@ class Slots:
     poll_timeout: int
     say: Callable[[str], None]
     backoff: Backoff = field(default_factory=Backoff)
+    changed: Callable[[int], None] = lambda running: None
+    """Is told how many processes run whenever that changes."""
     working: dict[str, Work] = field(default_factory=dict, init=False)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
     _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
@@ -59,6 +61,7 @@ class Slots:
                     await free.acquire()
                     work = Work(self.shop, await self._next())
                     self.working[work.processid] = work
+                    self.changed(len(self.working))
                     nursery.start_soon(self._do, work, free)
 
     def _ready(self) -> str:
@@ -77,6 +80,7 @@ class Slots:
             await work.run()
         finally:
             del self.working[work.processid]
+            self.changed(len(self.working))
             work.done.set()
             free.release()
 
