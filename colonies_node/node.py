@@ -53,8 +53,8 @@ async def serve(
     """Be a colony server until cancelled, or until SIGTERM or SIGINT, or until `stop` is set if that is given.
 
     Then it answers what waits, and closes the store.
-    Calls `ready(url)` once it listens, and tells a service manager; the server's id is in <data>/server.id, the node's in <data>/node.id. `open_key`
-    gives the private key in a key file that a link to an upstream names. Raises
+    Calls `ready(url)` once it listens, and tells a service manager; the server's id is in <data>/server.id, the
+    node's in <data>/node.id. `open_key` gives the private key in a key file that a link to an upstream names. Raises
     SettingRefused or StoreError with a sentence.
     """
     tls = settings.tls_cert, settings.tls_key
