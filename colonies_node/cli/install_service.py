@@ -114,7 +114,8 @@ class Plan:
     def of(cls, command: str, arguments: Sequence[str], system: bool) -> Plan:
         """Read the flags as the command itself does; click's and the settings' own sentences if they are wrong."""
         target: click.Command = import_module(f"colonies_node.cli.{command}").command
-        given = dict(target.make_context(f"colonies-node {command}", list(arguments)).params)
+        root = click.get_current_context().find_root()
+        given = dict(target.make_context(command, list(arguments), parent=root).params)
         named = given.pop("config_file") or os.environ.get("COLONIES_CONFIG")
         flags = {name: value for name, value in given.items() if value not in (None, ())}
         # A user's own node.toml is not the machine's.
