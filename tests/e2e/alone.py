@@ -50,51 +50,47 @@ def refusal() -> str:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine; `hosts` is its /etc/hosts."""
+    """The machine, which is there as long as `holder` runs. `folder` has its /etc/resolv.conf and /etc/hosts."""
 
     folder: Path
+    holder: int
 
     @classmethod
-    def at(cls, folder: Path) -> Machine:
+    @asynccontextmanager
+    async def at(cls, folder: Path) -> AsyncIterator[Machine]:
+        """Make the machine; it is gone when the block ends."""
         (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-        machine = cls(folder)
-        machine.knows("127.0.0.1 localhost")
-        return machine
+        (folder / "hosts").write_text("127.0.0.1 localhost\n")
+        command = [*UNSHARE, sys.executable, "-c", INSIDE, str(folder), "/bin/sh", "-c", "echo up; exec cat"]
+        async with _running(command, {}) as holder:
+            await holder.until("up")
+            yield cls(folder, holder.process.pid)
 
     def asks_briefly(self) -> None:
         """What starts from now on gives the name server up after a second; the usual is ten."""
         (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
 
-    def knows(self, *names: str) -> None:
-        """What /etc/hosts says from now on; written in place, because the file itself is bound."""
-        (self.folder / "hosts").write_text("".join(f"{line}\n" for line in names))
+    def knows(self, name: str) -> None:
+        """The name is this machine's from now on; written in place, because the file itself is bound."""
+        (self.folder / "hosts").write_text(f"127.0.0.1 localhost {name}\n")
 
     @asynccontextmanager
-    async def first(self, *arguments: str, **variables: str) -> AsyncIterator[Spoken]:
-        """A running colonies-node that has the machine to itself; the machine is gone when the block ends."""
-        start = [*UNSHARE, sys.executable, "-c", INSIDE, str(self.folder)]
-        async with _running([*start, sys.executable, "-m", "colonies_node", *arguments], variables) as spoken:
+    async def colonies_node(self, *arguments: str, **variables: str) -> AsyncIterator[Spoken]:
+        """A running colonies-node on the machine."""
+        async with _running(self._inside(sys.executable, "-m", "colonies_node", *arguments), variables) as spoken:
             yield spoken
 
-    @asynccontextmanager
-    async def beside(self, first: Spoken, *arguments: str, **variables: str) -> AsyncIterator[Spoken]:
-        """Another running colonies-node on the machine."""
-        command = [sys.executable, "-m", "colonies_node", *arguments]
-        async with _running([*_enter(first), *command], variables) as spoken:
-            yield spoken
-
-    async def run(self, first: Spoken, command: Sequence[str], **variables: str) -> str:
+    async def run(self, *command: str, **variables: str) -> str:
         """What a command on the machine prints; it must succeed."""
         with trio.fail_after(PATIENCE_S):
             done = await trio.run_process(
-                [*_enter(first), *command], capture_stdout=True, cwd=ROOT, env=_environ(variables)
+                self._inside(*command), capture_stdout=True, cwd=ROOT, env=_environ(variables)
             )
         return done.stdout.decode()
 
-
-def _enter(first: Spoken) -> list[str]:
-    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-    return ["nsenter", *user, "--target", str(first.process.pid), "--net", "--mount", "--wd=" + str(ROOT)]
+    def _inside(self, *command: str) -> list[str]:
+        user = () if os.geteuid() == 0 else ("--user", "--preserve-credentials")
+        return ["nsenter", *user, "--target", str(self.holder), "--net", "--mount", f"--wd={ROOT}", *command]
 
 
 def _environ(variables: dict[str, str]) -> dict[str, str]:
@@ -104,7 +100,12 @@ def _environ(variables: dict[str, str]) -> dict[str, str]:
 @asynccontextmanager
 async def _running(command: Sequence[str], variables: dict[str, str]) -> AsyncIterator[Spoken]:
     process = await trio.lowlevel.open_process(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_environ(variables), cwd=ROOT
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environ(variables),
+        cwd=ROOT,
     )
     spoken = Spoken(process)
     async with trio.open_nursery() as nursery:
