@@ -76,9 +76,16 @@ def read_key_file(path: Path) -> str:
         return text
     if not is_bare_key(text.strip()):
         raise KeyRefused(f"{path} is not a key file: it holds no 64 hexadecimal characters and no encrypted key.")
-    if mode & 0o077:
+    if mode & 0o077 and not (mode & 0o037 == 0 and is_credential(path)):
         raise KeyRefused(f"Others may read the key file {path}: run `chmod 600 {path}`.")
     return text.strip().lower()
+
+
+def is_credential(path: Path) -> bool:
+    """Whether systemd made the file for this service alone. It names the reader in an access list, which shows among
+    the permissions as if a group could read it; the folder is closed to everybody else."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return os.path.isabs(folder) and path.absolute().parent == Path(folder)
 
 
 def passphrase_for(path: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from colonies_node import __version__
+from colonies_node import __version__, notify
 from colonies_node.core.broker.call import Rules
 from colonies_node.core.broker.sync import upstreams
 from colonies_node.core.errors import KeyRefused, Refused, SettingRefused, StoreError
@@ -53,11 +53,12 @@ async def serve(
     """Be a colony server until cancelled, or until SIGTERM or SIGINT, or until `stop` is set if that is given.
 
     Then it answers what waits, and closes the store.
-    Calls `ready(url)` once it listens; the server's id is in <data>/server.id, the node's in <data>/node.id. `open_key`
-    gives the private key in a key file that a link to an upstream names. Raises
+    Calls `ready(url)` once it listens, and tells a service manager; the server's id is in <data>/server.id, the
+    node's in <data>/node.id. `open_key` gives the private key in a key file that a link to an upstream names. Raises
     SettingRefused or StoreError with a sentence.
     """
     tls = settings.tls_cert, settings.tls_key
+    manager = notify.ServiceManager.around()
     config = make_config(settings.host, settings.port, *tls)
     apart = make_config(*settings.metrics_place, *tls) if settings.metrics_place else None
     store = Store(settings.data, time.time_ns, settings.durability)
@@ -81,7 +82,8 @@ async def serve(
             if stop is None:
                 stop = trio.Event()
                 await nursery.start(_heed_signals, stop)
-            nursery.start_soon(_heed_stop, service, stopped, stop)
+            nursery.start_soon(_heed_stop, service, stopped, stop, manager)
+            nursery.start_soon(manager.watch, partial(service.answers, manager.watchdog_s / 4))
             async with trio.open_nursery() as listening:
                 port = await listening.start(
                     listen, CborDoor(service, node_key, JsonDoor(service, rest)), config, stopped.wait
@@ -90,6 +92,7 @@ async def serve(
                     await listening.start(listen, Metrics(service, device=device), apart, stopped.wait)
                 service.rules = _rules(settings, node_key.id, port)
                 nursery.start_soon(linked.run)
+                manager.ready(f"listening on {_url(settings, port)}")
                 if ready is not None:
                     ready(_url(settings, port))
             nursery.cancel_scope.cancel()
@@ -200,8 +203,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-async def _heed_stop(service: Service, stopped: trio.Event, stop: trio.Event) -> None:
+async def _heed_stop(service: Service, stopped: trio.Event, stop: trio.Event, manager: notify.ServiceManager) -> None:
     await stop.wait()
+    manager.stopping()
     service.close()
     stopped.set()
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "dev": "Run a server with a colony, a user and an executor ready to use.",
     "execute": "Join a colony as an executor and run its work.",
     "device": "Show what this machine has and feels, and lock it.",
+    "install-service": "Let systemd start serve or execute when this machine starts.",
     "key": "Make private keys and show their ids.",
     "colony": "Add, list and remove colonies.",
     "user": "Add, list and remove the users of a colony.",
@@ -39,7 +40,7 @@ COMMANDS = {
     "config": "Show every setting, its value and where it came from.",
     "completion": "Print the completion script for a shell.",
 }
-"""Command → what its help says first; the module `cli.<command>` holds it as `command`."""
+"""Command → what its help says first; the module `cli.<command>` holds it as `command`, with `_` for `-`."""
 
 ALIASES = {"security": "key"}
 """Names of the reference for what has another name here."""
@@ -55,7 +56,7 @@ class Lazy(click.Group):
         name = ALIASES.get(cmd_name, cmd_name)
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"colonies_node.cli.{name}").command
+        command: click.Command = import_module(f"colonies_node.cli.{name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

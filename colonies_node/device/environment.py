@@ -7,11 +7,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from colonies_node import notify
 from colonies_node.core.errors import BadRequest
 
 _OURS = ("COLONIES_", "AWS_S3_")
 """Names of settings of Colonies tools: some hold keys, and a program's are its process's, not its executor's.
 """
+
+_MANAGERS = (
+    *notify.VARIABLES,
+    *("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"),
+    *("INVOCATION_ID", "SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE"),
+)
+"""What a service manager tells the executor about itself: a program that took it for its own would speak for us."""
 
 
 def inherited(environ: Mapping[str, str], secrets: Iterable[str]) -> dict[str, str]:
@@ -22,7 +30,7 @@ def inherited(environ: Mapping[str, str], secrets: Iterable[str]) -> dict[str, s
     return {
         name: value
         for name, value in environ.items()
-        if not name.startswith(_OURS) and not any(secret in value for secret in hidden)
+        if not name.startswith(_OURS) and name not in _MANAGERS and not any(secret in value for secret in hidden)
     }
 
 

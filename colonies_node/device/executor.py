@@ -8,10 +8,12 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
+from colonies_node import notify
 from colonies_node.config import Settings, need
 from colonies_node.core.errors import ColonyError, SettingRefused
 from colonies_node.core.identity import Signer
@@ -46,11 +48,11 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
     is given.
 
     `say` gets one sentence at a time for a person; the one that starts with `ready:` says that work is being
-    asked for. Raises SettingRefused and KeyRefused, each with a sentence, for what the caller has to mend.
+    asked for. A service manager is told before that: started is ready, the link may be down for weeks. Raises
+    SettingRefused and KeyRefused, each with a sentence, for what the caller has to mend.
     """
-    if not (settings.shell or settings.functions):
-        raise SettingRefused("There is nothing to offer: give --fn package.module:function, or --shell, or both.")
-    need(settings, "colony_name")
+    check(settings)
+    say = _Report(say, notify.ServiceManager.around())
     with only_executor(settings.data):
         desks, results = Desks(settings.data, keep=settings.keep_work), Results(settings.data)
         signer = Signer(settings.executor_prvkey or own_key(settings.data))
@@ -98,7 +100,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             software = [entry for runner in ways for entry in runner.software]
             standing = Standing(registration, gate, room, [machine.hardware(found)], software)
             slots = Slots(shop, registration, gate, settings.parallel, settings.poll_timeout, say)
-            slots.going_on = going_on
+            slots.going_on, slots.changed = going_on, say.runs
 
             def heed_gate() -> None:
                 slots.reconsider()
@@ -108,8 +110,40 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             await _run(slots, standing, line, settings.grace, stop, say)
 
 
+def check(settings: Settings) -> None:
+    """Refuse settings under which there is nothing to do; SettingRefused with a sentence."""
+    if not (settings.shell or settings.functions):
+        raise SettingRefused("There is nothing to offer: give --fn package.module:function, or --shell, or both.")
+    need(settings, "colony_name")
+
+
+@dataclass
+class _Report:
+    """Tells each sentence to a person, and the last one and how much runs to the service manager."""
+
+    person: Callable[[str], None]
+    manager: notify.ServiceManager
+    running: int = 0
+    last: str = "starting"
+
+    def __call__(self, words: str) -> None:
+        self.person(words)
+        self.last = words
+        self.manager.status(self.line)
+
+    def runs(self, count: int) -> None:
+        """So many processes run now."""
+        self.running = count
+        self.manager.status(self.line)
+
+    @property
+    def line(self) -> str:
+        """How it is."""
+        return f"{self.running} running; {self.last}"
+
+
 async def _run(
-    slots: Slots, standing: Standing, line: Line, grace: float, stop: trio.Event | None, say: Callable[[str], None]
+    slots: Slots, standing: Standing, line: Line, grace: float, stop: trio.Event | None, say: _Report
 ) -> None:
     """Work until told to stop, then finish; an error of ours or of a setting comes out as itself, not in a
     group.
@@ -118,6 +152,7 @@ async def _run(
 
     async def obey(stops: AsyncIterator[object]) -> None:
         async for _ in stops:
+            say.manager.stopping()
             if slots.asking.cancel_called:
                 say("Stopping at once.")
                 slots.end_all(Why.STOPPING, at_once=True)
@@ -136,6 +171,9 @@ async def _run(
         with _stops(stop) as stops:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(obey, stops)
+                # Every call to the server has a time limit, so what can hang here is the event loop itself.
+                nursery.start_soon(say.manager.watch, notify.turning)
+                say.manager.ready(say.line)
                 nursery.start_soon(delivery.run)
                 nursery.start_soon(line.run)
                 await nursery.start(slots.gate.run)

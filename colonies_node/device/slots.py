@@ -48,6 +48,8 @@ class Slots:
     backoff: Backoff = field(default_factory=Backoff)
     going_on: Sequence[Mapping[str, Any]] = ()
     """Processes that an earlier life of the executor has begun and that go on without it."""
+    changed: Callable[[int], None] = lambda running: None
+    """Is told how many processes run whenever that changes."""
     working: dict[str, Work] = field(default_factory=dict, init=False)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
     _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
@@ -95,6 +97,7 @@ class Slots:
         work.take_room()  # at once, so that the next question does not offer it again
         self.working[work.processid] = work
         self._busy += 1
+        self.changed(self._busy)
         nursery.start_soon(self._do, work)
 
     async def _do(self, work: Work) -> None:
@@ -103,6 +106,7 @@ class Slots:
         finally:
             self._busy -= 1
             self._free()
+            self.changed(self._busy)
         if self._offered is not None and self._offered.cpu < self.shop.room.free.cpu:
             self.reconsider()
         if outcome is not None:

@@ -59,6 +59,8 @@ class Commits:
         self._before = before
         self._jobs: list[_Job] = []
         self._work = trio.Event()
+        self.at_bulk = False
+        """Whether a bulk change is being made, for which all others wait."""
         self._folding = False
         self._fold_now_at = self._fold_pages = limits.CHECKPOINT_NOW_PAGES
 
@@ -123,11 +125,13 @@ class Commits:
             self._before()
             if batch[0].bulk:
                 # Begun is finished, also when the server closes meanwhile: its caller cannot be cancelled any more.
+                self.at_bulk = True
                 with trio.CancelScope(shield=True):
                     outcomes = await trio.to_thread.run_sync(self._store.commit, changes)
             else:
                 outcomes = self._store.commit(changes)
         finally:
+            self.at_bulk = False
             for job, outcome in zip(batch, outcomes, strict=True):
                 job.outcome = outcome
                 trio.lowlevel.reschedule(job.task)

@@ -17,6 +17,7 @@ What happened in a commit is told after it: to executors that wait (assignments.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Sequence
@@ -232,6 +233,13 @@ class Service:
     async def write(self, change: Callable[[Transaction], T], *, bulk: bool = False) -> T:
         """Make a change and come back when it is on disk (commits.py)."""
         return await self._commits.write(change, bulk=bulk)
+
+    async def answers(self, patience: float) -> bool:
+        """Whether a change that changes nothing is answered within so many seconds, be it with a refusal (a full disk
+        is no reason to start anew), or waits behind a bulk change, which may take long."""
+        with trio.move_on_after(patience) as waited, contextlib.suppress(ColonyError):
+            await self.write(lambda tx: None)
+        return not waited.cancelled_caught or self._commits.at_bulk
 
     def check_expiry(self, expiry: int) -> None:
         """Whether a message that is good until then (Unix nanoseconds) may come now. Raises WrongTime."""

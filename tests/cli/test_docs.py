@@ -22,6 +22,7 @@ def test_the_table_of_settings_is_the_one_that_the_program_prints() -> None:
 
 
 def commands_in(text: str) -> list[str]:
+    text = re.sub(r"^sudo ", "", text, flags=re.M)
     found = re.findall(
         r"^colonies-node [^\n]*|`colonies-node [^`\n]*`|<\(colonies-node [^)]*\)|\$\(colonies-node [^)]*\)", text, re.M
     )

@@ -220,6 +220,11 @@ def test_programs_inherit_the_environment_without_anything_secret() -> None:
         "COLONIES_COLONY_PRVKEY": "b" * 64,
         "AWS_S3_SECRETKEY": "c",
         "MY_COPY": f"key={'a' * 64}",
+        "NOTIFY_SOCKET": "/run/systemd/notify",
+        "WATCHDOG_USEC": "120000000",
+        "WATCHDOG_PID": "1",
+        "LISTEN_FDS": "1",
+        "CREDENTIALS_DIRECTORY": "/run/credentials/colonies-executor.service",
     }
     assert inherited(environ, ["a" * 64]) == {"PATH": "/bin"}
 

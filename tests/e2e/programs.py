@@ -23,6 +23,8 @@ class Spoken:
         self.process = process
         self.lines: list[str] = []
         self._said = trio.Event()
+        self._over = False
+        """Whether it has ended and all that it said is in `lines`."""
 
     async def until(self, words: str) -> str:
         """The first line that holds the words; fails if the process ends without it."""
@@ -31,7 +33,7 @@ class Spoken:
                 for line in self.lines:
                     if words in line:
                         return line
-                assert self.process.poll() is None, f"it ended without saying {words!r}: {self.lines}"
+                assert not self._over, f"it ended without saying {words!r}: {self.lines}"
                 await self._said.wait()
 
     async def url(self) -> str:
@@ -54,6 +56,7 @@ class Spoken:
             self.lines += [line.decode() for line in lines]
             self._change()
         await self.process.wait()
+        self._over = True
         self._change()
 
     def _change(self) -> None:
