@@ -23,6 +23,8 @@ from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
 from colonies_node.device.room import of_this_machine
 from colonies_node.device.runners import Runner
+from colonies_node.device.runners.container import OFFER, ContainerRunner
+from colonies_node.device.runners.engines import find
 from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
@@ -44,8 +46,11 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
     `say` gets one sentence at a time for a person; the one that starts with `ready:` says that work is being
     asked for. Raises SettingRefused and KeyRefused, each with a sentence, for what the caller has to mend.
     """
-    if not (settings.shell or settings.functions):
-        raise SettingRefused("There is nothing to offer: give --fn package.module:function, or --shell, or both.")
+    contained = settings.container != "off"
+    if not (settings.shell or settings.functions or contained):
+        raise SettingRefused(
+            "There is nothing to offer: give --fn package.module:function, --shell or --container, or several of them."
+        )
     need(settings, "colony_name")
     with only_executor(settings.data):
         desks, results = Desks(settings.data, keep=settings.keep_work), Results(settings.data)
@@ -57,9 +62,16 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
         async with contextlib.AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(fenced(signer.id))
             ways = runners(settings, offers, path, env, supervisor)
+            if contained:
+                engine = await find(settings.container, env, say)
+                if any(offer.name == OFFER.name for offer in offers):
+                    raise SettingRefused(f"A function of --fn has the name {OFFER.name}, which --container offers.")
+                ways.insert(0, ContainerRunner(engine, signer.id, supervisor, env, settings.container_network))
+                offers = [*offers, OFFER]
+            # In this order: what is killed here can then start nothing more that is ended elsewhere.
+            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
             for runner in ways:
                 await runner.settle()
-            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
             client = await stack.enter_async_context(_client(settings, signer))
             owner = None
             if settings.colony_prvkey:

@@ -1,7 +1,7 @@
 """The function `execute` of the published executors: a command line, and perhaps a container image to run it in.
 
-Its kwargs are `cmd`, `args`, `init-cmd`, `docker-image`, `rebuild-image` and `network`. A shell reads the line: `cmd` and
-`args` are joined by single spaces and not quoted, so quotes inside them count; `init-cmd` runs before them.
+Its kwargs are `cmd`, `args`, `init-cmd`, `docker-image`, `rebuild-image` and `network`. A shell reads the line: `cmd`
+and `args` are joined by single spaces and not quoted, so quotes inside them count; `init-cmd` runs before them.
 """
 
 from __future__ import annotations
