@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
-import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +33,23 @@ ENVIRONMENT: Final = "/run/colonies-environment"
 A file, because values must not be seen in a process list, nor become variables of the engine, where `LD_PRELOAD` would
 open this machine; and because the files that engines read themselves have no place for a line end.
 """
+
+MOST: Final = 1_048_576
+"""Open files of a program where nothing less is asked for: the most that Linux gives unless told otherwise."""
+
+PIDS: Final = 32_768
+"""Programs and threads of the user whom a container runs as: all the process numbers of a machine that has few of them.
+A container's own number is limited otherwise."""
+
+INIT: Final = f"""\
+. {ENVIRONMENT}
+[ $$ != 1 ] || trap 'kill -TERM -1' TERM
+sh -c "$0" &
+wait $!; code=$?
+while kill -0 $! 2>/dev/null; do wait $!; code=$?; done
+exit $code"""
+"""What a shell does as the first process of a container, with the line as `$0`. The kernel spares that process most
+signals, so that a line in its place would neither end when it is asked nor at a limit; so this one passes them on."""
 
 _TMP = "/tmp:rw,exec,nosuid,nodev,mode=1777"
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
@@ -58,11 +75,6 @@ class Box:
     limits: Limits = NO_LIMITS
     cpu: int = 0
     gpus: Sequence[int] = ()
-
-    @property
-    def command(self) -> list[str]:
-        """What is run in the container."""
-        return ["sh", "-c", f". {ENVIRONMENT}; {self.line}"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ class _Beside(Engine):
             *self._limits(box),
             *self._own(box),
             *("--volume", f"{box.files}:{box.mount}:rw,Z", "--volume", f"{box.environment}:{ENVIRONMENT}:ro,Z"),
-            *("--workdir", box.mount, box.image, *box.command),
+            *("--workdir", box.mount, box.image, "sh", "-c", INIT, box.line),
         ]
 
     def _limits(self, box: Box) -> list[str]:
@@ -137,11 +149,10 @@ class _Beside(Engine):
             flags += ["--pids-limit", str(limits.processes)]
         if box.cpu and "cpu" in self.limited:
             flags += ["--cpus", f"{max(box.cpu, 10) / 1000:g}"]  # docker takes no less than a hundredth
-        if limits.files:
-            flags += ["--ulimit", f"nofile={limits.files}:{limits.files}"]
-        if limits.cpu:
-            flags += ["--ulimit", f"cpu={limits.cpu}:{limits.cpu + 5}"]
-        return flags
+        # What is not said here podman raises as far as a kernel goes, which not every root may.
+        flags += ["--ulimit", f"nofile={_at_most(resource.RLIMIT_NOFILE, limits.files or MOST)}"]
+        flags += ["--ulimit", f"nproc={_at_most(resource.RLIMIT_NPROC, PIDS)}"]
+        return [*flags, "--ulimit", f"cpu={limits.cpu}:{limits.cpu + 5}"] if limits.cpu else flags
 
     @abstractmethod
     def _own(self, box: Box) -> list[str]:
@@ -219,7 +230,8 @@ class Apptainer(Engine):
             *(["--disable-cache"] if box.rebuild else []),
             *(["--nv"] if box.gpus else []),
             *("--bind", f"{box.files}:{box.mount}", "--bind", f"{box.environment}:{ENVIRONMENT}:ro"),
-            *("--pwd", box.mount, f"docker://{box.image}", *box.command),
+            *("--pwd", box.mount, f"docker://{box.image}"),
+            *("sh", "-c", f". {ENVIRONMENT}; {box.line}"),
         ]
 
 
@@ -251,17 +263,23 @@ async def ask(argv: Sequence[str], env: Mapping[str, str], seconds: float = ANSW
     name, done = Path(argv[0]).name, None
     with trio.move_on_after(seconds):
         try:
-            done = await trio.run_process(
-                argv, env=env, capture_stdout=True, check=False, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-            )
+            done = await trio.run_process(list(argv), env=env, check=False, capture_stdout=True, capture_stderr=True)
         except OSError as fault:
             raise NoAnswer(f"{name} could not be started: {fault.strerror}.") from None
     if done is None:
         raise NoAnswer(f"{name} has not answered within {seconds:g} s.")
     if done.returncode:
         complaint = (done.stderr or b"").decode(errors="replace").strip().rpartition("\n")[2][:500]
-        raise NoAnswer(f"{name} cannot be used: {complaint or f'it exited with status {done.returncode}'}.")
+        words = complaint or f"it exited with status {done.returncode}"
+        raise NoAnswer(f"{name} cannot be used: {words}{'' if words[-1] in '.?!' else '.'}")
     return (done.stdout or b"").decode(errors="replace")
+
+
+def _at_most(which: int, limit: int) -> str:
+    """A limit as engines read it, soft and hard: no more than this process may."""
+    _, hard = resource.getrlimit(which)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    return f"{limit}:{limit}"
 
 
 def _version(program: str, text: str) -> str:
