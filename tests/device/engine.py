@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,27 @@ def podman() -> Iterator[Podman]:
     finally:
         engine("rm", "--all", "--force", "--time", "0")
         shutil.rmtree(folder)
+
+
+@contextmanager
+def docker(engine: Podman) -> Iterator[dict[str, str]]:
+    """The environment that leads the docker program to a podman that answers as docker's daemon does."""
+    if shutil.which("docker") is None:
+        pytest.skip("docker is not on this machine")
+    with tempfile.TemporaryDirectory(prefix="colonies-docker-") as folder:
+        place = Path(folder) / "socket"
+        service = subprocess.Popen(
+            ["podman", "system", "service", "--time", "0", f"unix://{place}"], env=engine.env, stderr=subprocess.DEVNULL
+        )
+        try:
+            deadline = time.monotonic() + 20
+            while not place.exists():
+                assert service.poll() is None and time.monotonic() < deadline
+                time.sleep(0.02)
+            yield {**engine.env, "DOCKER_HOST": f"unix://{place}"}
+        finally:
+            service.kill()
+            service.wait()
 
 
 def _root_folder() -> bytes:

@@ -20,7 +20,7 @@ from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.supervised import NO_LIMITS, Limits, Program
 from colonies_node.device.work import GRACE_S, Why, Work
 from tests.device.colony import EXECUTOR_ID, FAILED, Colony
-from tests.device.engine import IMAGE, Podman, fake, podman
+from tests.device.engine import IMAGE, Podman, docker, fake, podman
 from tests.device.shop import registration, supervisor, workshop
 
 HELLO: dict[str, Any] = {"cmd": "echo hello", "docker-image": IMAGE}
@@ -395,6 +395,24 @@ async def test_without_a_container_engine_an_image_is_refused_and_a_line_runs_as
             assert "--container" in process["errors"][0]
 
 
+async def test_the_docker_program_runs_limits_and_removes_containers(tmp_path: Path, engine: Podman) -> None:
+    with docker(engine) as env:
+        way = await runner(env, "docker")
+        for number, (cmd, errors) in enumerate(
+            [
+                (
+                    "ls /sys/class/net; touch /cfs/x && touch /y",
+                    "execute exited with status 1: touch: /y: Read-only file",
+                ),
+                ("tail /dev/zero", "execute was killed by SIGKILL: most likely it used more than its limit of 32Mi"),
+            ]
+        ):
+            spec = {"kwargs": {**HELLO, "cmd": cmd}}
+            trial = Trial(tmp_path / str(number), way, env, Limits(memory=32 << 20), spec)
+            assert (await trial.end(await trial.begin()))["errors"][0].startswith(errors)
+            assert engine.containers() == []
+
+
 # -- engines that we have not ----------------------------------------------------------------------------------------
 
 
@@ -476,11 +494,12 @@ async def test_docker_runs_as_the_executors_user_and_is_asked_to_remove_what_its
 
 async def test_apptainer_is_limited_as_a_program_and_needs_no_clearing_up(tmp_path: Path) -> None:
     program = await prepared(tmp_path, "apptainer")
+    bound = (f"{tmp_path}/files:/cfs", f"{tmp_path}/environment:/run/colonies-environment:ro")
     assert program.argv == [
-        str(tmp_path / "bin/apptainer"), "exec", "--containall", "--cleanenv", "--no-home",
-        "--net", "--network", "none", "--bind", f"{tmp_path}/files:/cfs", "--bind", f"{tmp_path}/environment:/run/colonies-environment:ro",
-        "--pwd", "/cfs", f"docker://{IMAGE}", "sh", "-c", ". /run/colonies-environment; echo hello",
-    ]  # fmt: skip
+        *(str(tmp_path / "bin/apptainer"), "exec", "--containall", "--cleanenv", "--no-home"),
+        *("--net", "--network", "none", "--bind", bound[0], "--bind", bound[1], "--pwd", "/cfs"),
+        *(f"docker://{IMAGE}", "sh", "-c", ". /run/colonies-environment; echo hello"),
+    ]
     assert (program.limits.memory, program.cleanup) == (1 << 30, [])
     again = await prepared(tmp_path, "apptainer", **{"rebuild-image": "true"}, network=True)
     assert "--disable-cache" in again.argv and "--net" not in again.argv

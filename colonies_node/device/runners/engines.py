@@ -131,7 +131,7 @@ class _Beside(Engine):
     def run(self, box: Box) -> list[str]:
         """Read-only but for the mounted folder and /tmp, without privileges, and without a network unless wanted."""
         return [
-            *(self.program, "run", "--rm", "--name", box.name, "--label", f"{LABEL}={box.owner}"),
+            *(self.program, "run", "--name", box.name, "--label", f"{LABEL}={box.owner}"),
             *("--pull", "always" if box.rebuild else "missing", "--log-driver", "none"),
             *("--read-only", "--tmpfs", _TMP, "--user", self.user, "--cap-drop", "ALL"),
             *("--security-opt", "no-new-privileges"),
@@ -180,7 +180,8 @@ class Podman(_Beside):
         return [self.program, "rm", "--force", "--time", "0", "--volumes", "--ignore", *names]
 
     def _own(self, box: Box) -> list[str]:
-        flags = ["--network", "private" if box.network else "none", "--image-volume", "tmpfs", "--http-proxy=false"]
+        flags = ["--rm", "--network", "private" if box.network else "none"]
+        flags += ["--image-volume", "tmpfs", "--http-proxy=false"]
         return flags + [flag for number in box.gpus for flag in ("--device", f"nvidia.com/gpu={number}")]
 
 
@@ -203,6 +204,7 @@ class Docker(_Beside):
         return [self.program, "rm", "--force", "--volumes", *names]
 
     def _own(self, box: Box) -> list[str]:
+        # No --rm, with which some daemons lose the exit status: every container is removed by its cleanup.
         flags = ["--network", "bridge" if box.network else "none"]
         numbers = ",".join(map(str, box.gpus))
         return [*flags, "--gpus", f'"device={numbers}"'] if numbers else flags  # the quotes are its own
