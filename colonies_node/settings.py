@@ -57,6 +57,17 @@ def whole(least: int, most: int) -> Kind:
     return Kind(f"a whole number from {least} to {most}", parse, "N")
 
 
+def one_of(*words: str) -> Kind:
+    """One of a few words."""
+
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError
+        return str(value)
+
+    return Kind(f"{', '.join(words[:-1])} or {words[-1]}", parse, "|".join(words))
+
+
 _TRUE, _FALSE = {"1", "t", "true", "yes", "on"}, {"0", "f", "false", "no", "off"}
 
 
@@ -159,6 +170,8 @@ KEY = Kind("a private key of 64 hexadecimal characters or the path of a key file
 VERIFY = Kind("true, false or the path of a file with certificates", _verify, "FILE")
 PLACE = Kind("true, false or host:port", _place, "WHERE")
 BYTES = Kind("a number of bytes such as 64Mi or 0", _bytes, "SIZE")
+CONTAINER = one_of("off", "auto", "podman", "docker", "apptainer")
+NETWORK = one_of("never", "asked", "always")
 DURABILITY = Kind("full or normal", _durability, "LEVEL")
 CONDITION = Kind("a condition such as 'battery > 30 and temperature < 75'", _condition, "CONDITION")
 POSITION = Kind("a latitude and a longitude such as 65.58,22.15", _position, "LAT,LONG")
@@ -327,6 +340,14 @@ class Settings:
     shell: bool = _row(
         BOOL, False, ("execute",), "--shell/--no-shell", "COLONIES_EXECUTOR_SHELL",
         "Run programs of this machine: the function's name is the program, its args are the arguments.",
+    )  # fmt: skip
+    container: str = _row(
+        CONTAINER, "off", ("execute",), "--container", "COLONIES_EXECUTOR_CONTAINER",
+        "Run command lines in containers (the function execute) with this engine; auto takes the first that is there.",
+    )  # fmt: skip
+    container_network: str = _row(
+        NETWORK, "asked", ("execute",), "--container-network", "COLONIES_EXECUTOR_CONTAINER_NETWORK",
+        "Which containers get a network: none, those whose kwargs say network, or all.",
     )  # fmt: skip
     parallel: int = _row(
         whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",

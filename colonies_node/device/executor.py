@@ -27,8 +27,9 @@ from colonies_node.device.line import Line
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
 from colonies_node.device.room import of_this_machine
-from colonies_node.device.runners import Runner
-from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
+from colonies_node.device.runners import Offer, Runner, engines
+from colonies_node.device.runners.container import ContainerRunner
+from colonies_node.device.runners.python import PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.slots import Slots
 from colonies_node.device.standing import Standing
@@ -58,14 +59,14 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
         signer = Signer(settings.executor_prvkey or own_key(settings.data))
         keep_to_ourselves()
         env = program_environment(settings, signer.id, os.environ)
-        path = search_path()
-        offers = await describe(settings.functions, path, env) if settings.functions else []
         async with contextlib.AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(fenced(signer.id))
-            ways = runners(settings, offers, path, env, supervisor)
+            ways = await runners(settings, env, supervisor, signer.id, say)
+            offers = offered(ways)
+            # In this order: what is killed here can then start nothing more that is ended elsewhere.
+            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
             for runner in ways:
                 await runner.settle()
-            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
             line = Line(await stack.enter_async_context(_client(settings, signer)))
             owner = None
             if settings.colony_prvkey:
@@ -112,8 +113,10 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
 
 def check(settings: Settings) -> None:
     """Refuse settings under which there is nothing to do; SettingRefused with a sentence."""
-    if not (settings.shell or settings.functions):
-        raise SettingRefused("There is nothing to offer: give --fn package.module:function, or --shell, or both.")
+    if not (settings.shell or settings.functions or settings.container != "off"):
+        raise SettingRefused(
+            "There is nothing to offer: give --fn package.module:function, --shell or --container, or several of them."
+        )
     need(settings, "colony_name")
 
 
@@ -232,16 +235,32 @@ def only_executor(data: Path) -> Iterator[None]:
         yield
 
 
-def runners(
-    settings: Settings, offers: Sequence[Offer], path: Sequence[str], env: Mapping[str, str], supervisor: Supervisor
+async def runners(
+    settings: Settings, env: Mapping[str, str], supervisor: Supervisor, executorid: str, say: Callable[[str], None]
 ) -> list[Runner]:
-    """The runners that the settings ask for; functions come before programs of the same name."""
+    """The runners that the settings ask for; what has a name of its own comes before programs of the same name.
+
+    Raises SettingRefused for what cannot be offered here.
+    """
     found: list[Runner] = []
-    if offers:
-        found.append(PythonRunner(offers, path, supervisor, env))
+    if settings.functions:
+        path = search_path()
+        found.append(PythonRunner(await describe(settings.functions, path, env), path, supervisor, env))
+    if settings.container != "off":
+        engine = await engines.find(settings.container, env, say)
+        found.append(ContainerRunner(engine, executorid, supervisor, env, settings.container_network))
     if settings.shell:
         found.append(ShellRunner(supervisor))
     return found
+
+
+def offered(ways: Sequence[Runner]) -> list[Offer]:
+    """What is offered by name; SettingRefused if two have the same."""
+    offers = [offer for runner in ways for offer in runner.offered]
+    names = [offer.name for offer in offers]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingRefused(f"Two things that are offered have the same name: {', '.join(sorted(twice))}.")
+    return offers
 
 
 def limits(settings: Settings) -> Limits:

@@ -14,7 +14,7 @@ import trio
 from colonies_node.core.errors import KeyRefused, LinkDown, Refused, SettingRefused
 from colonies_node.core.identity import new_private_key
 from colonies_node.device.link import Caller
-from colonies_node.device.runners.python import Offer
+from colonies_node.device.runners import Offer
 from colonies_node.http.backoff import Backoff
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from colonies_node import function
 from colonies_node.core.errors import SettingRefused
-from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
+from colonies_node.device.runners import Offer
+from colonies_node.device.runners.python import PythonRunner, describe, search_path
 from colonies_node.fitting import MAX_DIGITS
 from colonies_node.functions import Misfit, described, first_paragraph, marked
 from tests.client import marked as ours

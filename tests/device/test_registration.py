@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from colonies_node.core.errors import KeyRefused, Refused, SettingRefused
 from colonies_node.core.identity import id_of
 from colonies_node.device.registration import own_key
-from colonies_node.device.runners.python import Offer
+from colonies_node.device.runners import Offer
 from tests.device.colony import EXECUTOR_ID, Colony
 from tests.device.shop import registration
 

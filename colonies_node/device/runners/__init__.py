@@ -37,6 +37,16 @@ class NotRun(BadRequest):
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A function that is offered: its name on the wire, where it is, and what its signature and docstring say."""
+
+    name: str
+    target: str
+    description: str
+    args: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Errand:
     """A process as a runner needs it: its function spec, its folder, and the environment for what it runs."""
 
@@ -90,6 +100,8 @@ class Started(Protocol):
 class Runner(ABC):
     """One way to run a process."""
 
+    offered: Sequence[Offer] = ()
+    """Functions that the colony is told of."""
     software: Sequence[Mapping[str, str]] = ()
     """What it adds to the executor's capabilities: name, type and version of each."""
     outlives: bool = False

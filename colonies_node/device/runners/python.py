@@ -23,7 +23,7 @@ from typing import Any, Self
 import trio
 
 from colonies_node.core.errors import SettingRefused
-from colonies_node.device.runners import Errand, NotRun, Runner, Started, Written, demand_success
+from colonies_node.device.runners import Errand, NotRun, Offer, Runner, Started, Written, demand_success
 from colonies_node.device.supervised import Ended, Limits, Program, Running, Supervisor
 
 _CHILD = Path(__file__).parent.parent / "child.py"
@@ -35,18 +35,6 @@ MAX_WARM = 64
 """Interpreters that wait for another call."""
 
 CHUNK = 65536
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A function that is offered: its name on the wire, where it is, and what its signature and docstring
-    say.
-    """
-
-    name: str
-    target: str
-    description: str
-    args: Sequence[Mapping[str, Any]]
 
 
 @dataclass
@@ -68,6 +56,7 @@ class PythonRunner(Runner):
         supervisor: Supervisor,
         env: Mapping[str, str] | None = None,
     ) -> None:
+        self.offered = offered
         self.targets = {offer.name: offer.target for offer in offered}
         self._path, self._supervisor = list(path), supervisor
         self._env = dict(env or {})

@@ -1,13 +1,16 @@
-"""Programs of this machine: the function name is the program, the args are its arguments. No shell reads
-them.
+"""Programs of this machine: the function name is the program, the args are its arguments. No shell reads them.
+
+But for `execute` with kwargs, which is a command line for one, as the published executors take it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from colonies_node.device.runners import Errand, NotRun, Runner, Started, Written, demand_success
+from colonies_node.device.runners.commandline import ENVIRONMENT, FUNCTION, asks_for, command_line, image_of
 from colonies_node.device.supervised import Ended, Program, Supervisor
 
 
@@ -24,13 +27,16 @@ class ShellRunner(Runner):
     def prepare(self, errand: Errand) -> Program:
         """The program with its arguments. Raises NotRun for kwargs, which a program has no place for."""
         name = errand.spec["funcname"]
-        if kwargs := errand.spec.get("kwargs"):
+        kwargs = errand.spec.get("kwargs")
+        if kwargs and name == FUNCTION:
+            return self._program(errand, ["sh", "-c", _native(errand)], ENVIRONMENT)
+        if kwargs:
             given = ", ".join(sorted(kwargs))
             raise NotRun(f"A program takes its arguments from args, not from kwargs. Found: {given}.")
         argv = [name, *(argument_text(value) for value in errand.spec.get("args") or [])]
         if any("\0" in word for word in argv):
             raise NotRun("A program's name and arguments cannot hold a NUL character.")
-        return Program(argv, {**errand.env, **errand.wishes, **_identity(errand)}, errand.files, errand.limits)
+        return self._program(errand, argv, {})
 
     async def start(self, prepared: Program) -> Started:
         """Start the program."""
@@ -39,10 +45,28 @@ class ShellRunner(Runner):
     def output(self, errand: Errand, ended: Ended, written: Written) -> list[Any]:
         """Standard output as one text without its last line end; nothing if there was none."""
         demand_success(errand, ended, written)
-        text = written.out.text().removesuffix("\n")
-        if written.out.more:
-            text += f"\n[cut here: {written.out.more} more bytes are in the log]"
-        return [text] if text else []
+        return output_text(written)
+
+    def _program(self, errand: Errand, argv: list[str], more: Mapping[str, str]) -> Program:
+        env = {**errand.env, **more, **errand.wishes, **_identity(errand)}
+        return Program(argv, env, errand.files, errand.limits)
+
+
+def output_text(written: Written) -> list[Any]:
+    """Standard output as one text without its last line end; nothing if there was none."""
+    text = written.out.text().removesuffix("\n")
+    if written.out.more:
+        text += f"\n[cut here: {written.out.more} more bytes are in the log]"
+    return [text] if text else []
+
+
+def _native(errand: Errand) -> str:
+    """The line of `execute` without a container."""
+    if image_of(errand.spec):
+        raise NotRun("This executor runs no containers: its owner starts it with --container to run a docker-image.")
+    if asks_for(errand.spec, "rebuild-image"):
+        raise NotRun("There is no rebuild-image without a docker-image.")
+    return command_line(errand.spec, errand.processid)
 
 
 def argument_text(value: Any) -> str:
