@@ -34,7 +34,8 @@ def test_a_quick_run_gives_a_number_for_each_key_asked_for_and_leaves_nothing_be
         "--quick",
         "--json",
         "--only",
-        "submit,assign_close,list_100,workflow_diamond,fanout_cost,member_cost,event_fanout_ms",
+        "submit,assign_close,list_100,workflow_diamond,fanout_cost,member_cost,event_fanout_ms,"
+        "run_overhead,function_per_s,busy",
         "--data",
         str(tmp_path),
     )
@@ -42,6 +43,7 @@ def test_a_quick_run_gives_a_number_for_each_key_asked_for_and_leaves_nothing_be
     result = json.loads(ran.stdout)
     facts = result.pop("machine")
     keys = "submit assign_close list_100 workflow_diamond fanout_cost member_cost event_fanout_ms"
+    keys += " run_overhead function_per_s busy"
     assert list(result) == keys.split()
     assert all(value > 0 for value in result.values())
     assert facts["echo_per_s"] > 0
