@@ -25,6 +25,8 @@ from colonies_node.device.room import of_this_machine
 from colonies_node.device.runners import Runner
 from colonies_node.device.runners.python import Offer, PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
+from colonies_node.device.runners.slurm import OFFER, open_slurm, runtime
+from colonies_node.device.runners.slurm.script import Site
 from colonies_node.device.slots import Slots
 from colonies_node.device.supervised import Limits, Supervisor, fenced
 from colonies_node.device.supervisor import PR_SET_DUMPABLE, prctl
@@ -44,8 +46,12 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
     `say` gets one sentence at a time for a person; the one that starts with `ready:` says that work is being
     asked for. Raises SettingRefused and KeyRefused, each with a sentence, for what the caller has to mend.
     """
-    if not (settings.shell or settings.functions):
-        raise SettingRefused("There is nothing to offer: give --fn package.module:function, or --shell, or both.")
+    if not (settings.shell or settings.functions or settings.slurm):
+        raise SettingRefused(
+            "There is nothing to offer: give --fn package.module:function, or --shell, or both; or --slurm."
+        )
+    if settings.slurm and settings.shell:
+        raise SettingRefused("--slurm cannot go with --shell, whose programs run on this machine: use two executors.")
     need(settings, "colony_name")
     with only_executor(settings.data):
         desks, results = Desks(settings.data, keep=settings.keep_work), Results(settings.data)
@@ -57,6 +63,9 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
         async with contextlib.AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(fenced(signer.id))
             ways = runners(settings, offers, path, env, supervisor)
+            if settings.slurm:
+                ways.append(await open_slurm(site(settings), env, poll=settings.slurm_poll, say=say))
+                offers = [*offers, OFFER]
             for runner in ways:
                 await runner.settle()
             going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
@@ -182,6 +191,18 @@ def runners(
     if settings.shell:
         found.append(ShellRunner(supervisor))
     return found
+
+
+def site(settings: Settings) -> Site:
+    """What the settings say of the Slurm cluster."""
+    return Site(
+        partition=settings.slurm_partition,
+        account=settings.slurm_account,
+        options=settings.slurm_options,
+        modules=settings.slurm_modules,
+        gres=settings.slurm_gres,
+        container=settings.slurm_container or runtime(os.environ.get("PATH")),
+    )
 
 
 def limits(settings: Settings) -> Limits:
