@@ -120,7 +120,9 @@ async def _run(
                 nursery.start_soon(give_time)
 
     async def give_time() -> None:
-        if slots.working:
+        if slots.working and all(runner.outlives for runner in slots.shop.runners):
+            say(f"Stopping: {len(slots.working)} running process(es) go on without this executor.")
+        elif slots.working:
             say(f"Stopping: {len(slots.working)} running process(es) have {grace:g} s to finish.")
             await trio.sleep(grace)
             slots.end_all(Why.STOPPING)

@@ -1,8 +1,8 @@
-"""The programs of Slurm that are asked, and what they answer: `sbatch`, `squeue`, `scontrol`, `sacct`, `scancel`, `sinfo`.
+"""The programs of Slurm that are asked, `sbatch`, `squeue`, `scontrol`, `sacct`, `scancel`, `sinfo`, and their answers.
 
-None of them can be relied on: a controller that is down makes them wait for minutes or complain, an old one answers with
-nothing, and a site may print a line of its own. So each has a time limit, and an answer is only what has the form asked
-for.
+None of them can be relied on: with a controller that is down they wait for minutes or complain, with an old one they
+answer nothing, and a site may print a line of its own. So each has a time limit, and an answer is only what has the
+form that was asked for.
 """
 
 from __future__ import annotations

@@ -243,8 +243,11 @@ class Job:
                 self._cancelled_at = self._queue.begun
                 self._since = trio.current_time()
             self._queue.stir()
-            with trio.move_on_after(pause):
-                await (trio.sleep_forever() if hurried else self._hurried.wait())
+            if hurried:
+                await trio.sleep(pause)
+            else:
+                with trio.move_on_after(pause):
+                    await self._hurried.wait()
             pause = min(pause * 2, 30.0)
 
     def _is_cancelled(self) -> bool:

@@ -161,7 +161,7 @@ def size(asked: Wish, *, gres: bool) -> list[str]:
 
 
 def own(name: str, folder: Path, files: Path) -> list[str]:
-    """What we rely on; last, so that nothing else can say otherwise. A job that Slurm ran twice would do its work twice."""
+    """What we rely on; last, so that nothing else can say otherwise. Requeued, a job would do its work twice."""
     return [
         f"--job-name={name}",
         f"--chdir={files}",
@@ -210,7 +210,7 @@ exit $status
 
 
 def program(errand: Errand, site: Site) -> str:
-    """The script of each task: its environment, which nothing but the command line gets to see, and the command line."""
+    """The script of each task: its environment, which only the command line gets to see, and the command line."""
     identity = {name: value for name, value in errand.env.items() if name.startswith("COLONIES_")}
     environment = {**ENVIRONMENT, **errand.wishes, **identity}
     for name in environment:
@@ -220,7 +220,8 @@ def program(errand: Errand, site: Site) -> str:
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
     missing = f"There is no {first} on this node."
     found = f"program=$(command -v {first}) || {{ echo {shlex.quote(missing)} >&2; exit 127; }}\n"
-    return f'{found}{exports}exec "$program" {shlex.join(words)}\n'
+    # Without PWD: a shell in a container would take the folder's name outside for that inside.
+    return f'{found}unset PWD OLDPWD\n{exports}exec "$program" {shlex.join(words)}\n'
 
 
 def command(errand: Errand, site: Site, names: Sequence[str]) -> list[str]:
