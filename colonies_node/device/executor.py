@@ -125,7 +125,7 @@ async def _run(
         elif slots.working:
             say(f"Stopping: {len(slots.working)} running process(es) have {grace:g} s to finish.")
             await trio.sleep(grace)
-            slots.end_all(Why.STOPPING)
+        slots.end_all(Why.STOPPING)
 
     try:
         with _stops(stop) as stops:
