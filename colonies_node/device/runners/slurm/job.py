@@ -313,7 +313,7 @@ def write_plan(plan: Plan) -> None:
     plan.folder.mkdir(mode=0o700)
     for name, text in plan.files.items():
         with open(os.open(plan.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text.encode(errors="surrogateescape"))
+            file.write(text.encode(errors="surrogatepass"))
     intent = {"name": plan.name, "options": list(plan.options)}
     write_durably(plan.folder / "intent", json.dumps(intent).encode())
 
