@@ -64,6 +64,8 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             supervisor = await stack.enter_async_context(fenced(signer.id))
             ways = runners(settings, offers, path, env, supervisor)
             if settings.slurm:
+                if OFFER.name in [offer.name for offer in offers]:
+                    raise SettingRefused(f"--slurm offers the function {OFFER.name}: give that of --fn another name.")
                 ways.append(await open_slurm(site(settings), env, poll=settings.slurm_poll, say=say))
                 offers = [*offers, OFFER]
             for runner in ways:

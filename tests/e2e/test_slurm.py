@@ -266,6 +266,7 @@ async def test_a_cancel_is_carried_out_by_the_next_life(site: Site) -> None:
     assert (await site.world.until(processid, CANCELLED))["errors"] in ([], None)
 
 
+@pytest.mark.slow  # sbatch and squeue take their time before they give a controller up
 async def test_work_goes_on_while_the_controller_is_down(site: Site) -> None:
     async with site.execute() as executor:
         await executor.until("ready:")
