@@ -208,6 +208,33 @@ async def test_a_stopped_executor_leaves_its_job_to_its_next_life(site: Site) ->
         assert (await site.world.log(processid)).count("up\n") == 1
 
 
+async def test_a_killed_executor_leaves_its_running_job_to_its_next_life(site: Site) -> None:
+    async with site.execute() as executor:
+        await executor.until("ready:")
+        processid = await site.counted()
+        await site.world.until_logged(processid, "up")
+        await kill(executor)
+    async with site.execute() as executor:
+        await executor.until("ready:")
+        assert site.slurm.jobs(processid) == ["RUNNING"]
+        site.go.touch()
+        await site.ended_once(processid)
+
+
+@pytest.mark.slow  # a job that may be there is waited for
+async def test_an_executor_killed_before_its_submission_submits_in_its_next_life(site: Site) -> None:
+    path = site.programs(sbatch=f"[ $1 = --version ] || {{ touch {site.folder}/asked; exec sleep 60; }}")
+    async with site.execute(PATH=path) as executor:
+        await executor.until("ready:")
+        processid = await site.counted()
+        await exists(site.folder / "asked")
+        await kill(executor)
+    site.go.touch()
+    async with site.execute():
+        await site.ended_once(processid)
+    assert site.slurm.jobs(processid) == ["COMPLETED"]
+
+
 async def test_a_job_that_ended_while_the_executor_was_away_is_reported(site: Site) -> None:
     async with site.execute() as executor:
         await executor.until("ready:")
