@@ -159,6 +159,40 @@ def _functions(value: object) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _names(value: object) -> str:
+    """Names of Slurm: of partitions (several with commas), accounts."""
+    if not re.fullmatch(r"(?:[\w][\w.@+-]*(?:,[\w][\w.@+-]*)*)?", text := _text(value), re.ASCII):
+        raise ValueError
+    return text
+
+
+def _list(pattern: str, apart: str) -> Callable[[object], tuple[str, ...]]:
+    """Words that fit a pattern, as a list or in one text with `apart` between."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        words = re.split(apart, value.strip()) if isinstance(value, str) else value
+        if not isinstance(words, list | tuple):
+            raise ValueError
+        words = tuple(word for word in words if word)
+        if not all(re.fullmatch(pattern, _text(word), re.ASCII) for word in words):
+            raise ValueError
+        return words
+
+    return parse
+
+
+_SLURM_OURS = (
+    "job-name|output|error|input|chdir|open-mode|requeue|no-requeue|parsable|wrap|array|wait|test-only|clusters?|help|"
+    "usage|version|quiet|verbose|nodes|ntasks|ntasks-per-node|cpus-per-task|mem|gres|gpus-per-node|time|partition|account"
+)
+
+
+def _container(value: object) -> str:
+    if value not in ("", "apptainer", "singularity", "podman", "ch-run"):
+        raise ValueError
+    return str(value)
+
+
 TEXT = Kind("a text", _text, "TEXT")
 NAME = Kind("a name without ':'", _name, "NAME")
 BOOL = Kind("true or false", _bool)
@@ -176,6 +210,14 @@ DURABILITY = Kind("full or normal", _durability, "LEVEL")
 CONDITION = Kind("a condition such as 'battery > 30 and temperature < 75'", _condition, "CONDITION")
 POSITION = Kind("a latitude and a longitude such as 65.58,22.15", _position, "LAT,LONG")
 FUNCTIONS = Kind("one or more of package.module:function, package.module or file.py", _functions, "MODULE[:FUNCTION]")
+SLURM_NAME = Kind("a name that Slurm may have", _names, "NAME")
+SLURM_OPTIONS = Kind(
+    "options of sbatch in their long form, as --qos=long, and none that the executor sets itself",
+    _list(rf"--(?!(?:{_SLURM_OURS})(?:=|$))[a-z][a-z-]{{1,40}}(?:=[\w.,:;@%+/*&|()\[\]!=-]{{1,500}})?", r"\s+"),
+    "OPTIONS",
+)
+SLURM_MODULES = Kind("names of modules", _list(r"[\w][\w./+-]{0,200}", r"[\s,]+"), "NAMES")
+SLURM_CONTAINER = Kind("apptainer, singularity, podman or ch-run", _container, "PROGRAM")
 
 
 @dataclass(frozen=True)
@@ -348,6 +390,41 @@ class Settings:
     container_network: str = _row(
         NETWORK, "asked", ("execute",), "--container-network", "COLONIES_EXECUTOR_CONTAINER_NETWORK",
         "Which containers get a network: none, those whose kwargs say network, or all.",
+    )  # fmt: skip
+    slurm: bool = _row(
+        BOOL, False, ("execute",), "--slurm/--no-slurm", "COLONIES_EXECUTOR_SLURM",
+        "Offer the function execute: its command lines become jobs of the Slurm cluster that this machine belongs to.",
+    )  # fmt: skip
+    slurm_partition: str = _row(
+        SLURM_NAME, "", ("execute",), "--slurm-partition", "COLONIES_EXECUTOR_SLURM_PARTITION",
+        "Partition for the jobs.",
+        "that of the cluster",
+    )  # fmt: skip
+    slurm_account: str = _row(
+        SLURM_NAME, "", ("execute",), "--slurm-account", "COLONIES_EXECUTOR_SLURM_ACCOUNT",
+        "Account that the jobs are charged to.",
+        "that of the user",
+    )  # fmt: skip
+    slurm_options: tuple[str, ...] = _row(
+        SLURM_OPTIONS, (), ("execute",), "--slurm-options", "COLONIES_EXECUTOR_SLURM_OPTIONS",
+        "More options for sbatch, with blanks between: '--qos=long --constraint=ib'.",
+    )  # fmt: skip
+    slurm_modules: tuple[str, ...] = _row(
+        SLURM_MODULES, (), ("execute",), "--slurm-modules", "COLONIES_EXECUTOR_SLURM_MODULES",
+        "Modules to load in each job, with commas between.",
+    )  # fmt: skip
+    slurm_gres: bool = _row(
+        BOOL, True, ("execute",), "--slurm-gres/--no-slurm-gres", "COLONIES_EXECUTOR_SLURM_GRES",
+        "Ask for GPUs with --gres=gpu:N; without it with --gpus-per-node=N.",
+    )  # fmt: skip
+    slurm_container: str = _row(
+        SLURM_CONTAINER, "", ("execute",), "--slurm-container", "COLONIES_EXECUTOR_SLURM_CONTAINER",
+        "What runs a docker-image inside a job: apptainer, singularity, podman or ch-run.",
+        "the first of them that this machine has",
+    )  # fmt: skip
+    slurm_poll: int = _row(
+        whole(1, 3600), 10, ("execute",), "--slurm-poll", "COLONIES_EXECUTOR_SLURM_POLL",
+        "Seconds between two questions to Slurm while nothing changes.",
     )  # fmt: skip
     parallel: int = _row(
         whole(1, 1024), 1, ("dev", "execute"), "--parallel", "COLONIES_EXECUTOR_PARALLEL",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,13 @@ class Desks:
         except (OSError, ValueError):
             return None
         return process if isinstance(process, dict) and process.get("processid") == processid else None
+
+    def age(self, processid: str) -> float:
+        """Seconds since the process was written down; 0 if it was not."""
+        try:
+            return max(time.time() - (self.folder(processid) / "process.json").stat().st_mtime, 0)
+        except OSError:
+            return 0
 
     def clear(self, processid: str) -> None:
         """Put the folder away: removed, or kept if that was asked for."""

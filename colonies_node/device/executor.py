@@ -31,6 +31,8 @@ from colonies_node.device.runners import Offer, Runner, engines
 from colonies_node.device.runners.container import ContainerRunner
 from colonies_node.device.runners.python import PythonRunner, describe, search_path
 from colonies_node.device.runners.shell import ShellRunner
+from colonies_node.device.runners.slurm import open_slurm, runtime
+from colonies_node.device.runners.slurm.script import Site
 from colonies_node.device.slots import Slots
 from colonies_node.device.standing import Standing
 from colonies_node.device.supervised import Limits, Supervisor, fenced
@@ -99,7 +101,8 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             rule = parse(settings.when, MACHINE) if settings.when else None
             gate = Gate(settings.data, rule, lambda: sensors.read(settings.data), say)
             software = [entry for runner in ways for entry in runner.software]
-            standing = Standing(registration, gate, room, [machine.hardware(found)], software)
+            hardware = [record for runner in ways for record in await runner.hardware()] or [machine.hardware(found)]
+            standing = Standing(registration, gate, room, hardware, software)
             slots = Slots(shop, registration, gate, settings.parallel, settings.poll_timeout, say)
             slots.going_on, slots.changed = going_on, say.runs
 
@@ -113,9 +116,14 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
 
 def check(settings: Settings) -> None:
     """Refuse settings under which there is nothing to do; SettingRefused with a sentence."""
-    if not (settings.shell or settings.functions or settings.container != "off"):
+    contained = settings.container != "off"
+    if not (settings.shell or settings.functions or contained or settings.slurm):
         raise SettingRefused(
-            "There is nothing to offer: give --fn package.module:function, --shell or --container, or several of them."
+            "There is nothing to offer: give --fn package.module:function, --shell, --container or --slurm, or several."
+        )
+    if settings.slurm and (settings.shell or contained):
+        raise SettingRefused(
+            "--slurm cannot go with --shell or --container, which run on this machine: use two executors."
         )
     need(settings, "colony_name")
 
@@ -165,10 +173,12 @@ async def _run(
                 nursery.start_soon(give_time)
 
     async def give_time() -> None:
-        if slots.working:
+        if slots.working and all(runner.outlives for runner in slots.shop.runners):
+            say(f"Stopping: {len(slots.working)} running process(es) go on without this executor.")
+        elif slots.working:
             say(f"Stopping: {len(slots.working)} running process(es) have {grace:g} s to finish.")
             await trio.sleep(grace)
-            slots.end_all(Why.STOPPING)
+        slots.end_all(Why.STOPPING)
 
     try:
         with _stops(stop) as stops:
@@ -249,6 +259,8 @@ async def runners(
     if settings.container != "off":
         engine = await engines.find(settings.container, env, say)
         found.append(ContainerRunner(engine, executorid, supervisor, env, settings.container_network))
+    if settings.slurm:
+        found.append(await open_slurm(site(settings), env, poll=settings.slurm_poll, say=say))
     if settings.shell:
         found.append(ShellRunner(supervisor))
     return found
@@ -261,6 +273,18 @@ def offered(ways: Sequence[Runner]) -> list[Offer]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise SettingRefused(f"Two things that are offered have the same name: {', '.join(sorted(twice))}.")
     return offers
+
+
+def site(settings: Settings) -> Site:
+    """What the settings say of the Slurm cluster."""
+    return Site(
+        partition=settings.slurm_partition,
+        account=settings.slurm_account,
+        options=settings.slurm_options,
+        modules=settings.slurm_modules,
+        gres=settings.slurm_gres,
+        container=settings.slurm_container or runtime(os.environ.get("PATH")),
+    )
 
 
 def limits(settings: Settings) -> Limits:

@@ -33,7 +33,8 @@ def settle(
     unfinished = [processid for processid in occupied if not results.path(processid).exists()]
     kept = [process for processid in unfinished if (process := desks.kept_process(processid))]
     going_on = [process for process in kept if outlives(process["spec"]["funcname"])]
-    for pid in kill_survivors(occupied):
+    ours_to_end = set(occupied) - {process["processid"] for process in going_on}
+    for pid in kill_survivors(ours_to_end):  # the machine of a batch queue may be this one
         say(f"Killed process {pid} of this machine, which a former life of this executor had left running.")
     for processid in set(unfinished) - {process["processid"] for process in going_on}:
         say(f"Process {processid} was running when this executor ended; it is reported as failed.")

@@ -77,6 +77,12 @@ class LogQueue:
             self._path(self._stored.popleft()).unlink(missing_ok=True)
         self._held = None
 
+    @property
+    def safe(self) -> bool:
+        """Whether nothing is in memory only."""
+        on_disk = self._held is None or bool(self._stored and self._stored[0] == self._held[0])
+        return on_disk and not (self._lines or self._late or self._missing)
+
     def save(self) -> None:
         """Put on disk all that is only in memory."""
         if self._held and not (self._stored and self._stored[0] == self._held[0]):

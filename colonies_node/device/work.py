@@ -28,7 +28,7 @@ from colonies_node.device.link import Caller, is_gone
 from colonies_node.device.logs import LogQueue, LogStream
 from colonies_node.device.results import Outcome
 from colonies_node.device.room import Need, Room, needed
-from colonies_node.device.runners import Errand, Runner, Started, Written, choose
+from colonies_node.device.runners import GIVEN_UP, Errand, Runner, Started, Written, choose
 from colonies_node.device.supervised import NO_LIMITS, UNSUPERVISED, Ended, Limits
 
 GRACE_S = 5.0
@@ -180,6 +180,7 @@ class Work:
             limited(self.shop.limits, spec),
             gpus,
             log.write,
+            lambda: log.queue.safe,
         )
         if self.adopted:
             prepared = runner.adopt(errand)
@@ -191,6 +192,8 @@ class Work:
         ended = await self._live(await runner.start(prepared), log, written, errand.limits, runner.outlives)
         if ended is None:
             raise _Left
+        if ended is GIVEN_UP:
+            self._why = self._why or Why.LOST
         if self._why is Why.STOPPING:
             raise BadRequest(STOPPED)
         return runner.output(errand, ended, written)
@@ -234,7 +237,8 @@ class Work:
         differ.
         """
         if self._seconds:
-            await trio.sleep(self._seconds)
+            gone = self.shop.desks.age(self.processid) if self.adopted else 0
+            await trio.sleep(max(self._seconds - gone, 0))
             self.end(Why.DEADLINE)
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Self
 import trio
 from trio.testing import MockClock, memory_stream_one_way_pair
 
+from colonies_node.device.runners import GIVEN_UP
 from colonies_node.device.runners.shell import ShellRunner
 from colonies_node.device.supervised import Ended, Program
 from colonies_node.device.work import GRACE_S, LOOK_S, STOPPED, Why, Work, Workshop
@@ -235,3 +236,46 @@ async def test_a_killed_supervisor_fails_the_process_and_nothing_of_it_goes_on(t
                 process = await colony.until(processid, FAILED)
                 assert await gone(reader)
     assert process["errors"] == ["sh could not be run: its supervisor was killed."]
+
+
+class Outliving(FakeRunner):
+    """Its program goes on without the executor."""
+
+    outlives = True
+
+
+async def adopted(tmp_path: Path, fake: Fake, age: float, **spec: Any) -> tuple[Colony, Workshop, Work]:
+    """A process that an earlier life has begun `age` seconds ago."""
+    colony = Colony()
+    await registration(colony).join()
+    processid = colony.submit("p", "program", **spec)
+    shop = workshop(colony, tmp_path, [Outliving(fake)])
+    process = colony.give_to(processid, EXECUTOR_ID)
+    shop.desks.set_up(processid)
+    shop.desks.keep_process(process)
+    written = shop.desks.folder(processid) / "process.json"
+    os.utime(written, (written.stat().st_mtime - age,) * 2)
+    return colony, shop, Work(shop, process, adopted=True)
+
+
+async def test_the_deadline_of_work_that_is_taken_up_counts_from_its_beginning(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    fake = Fake(1e6, polite=True)
+    _, shop, work = await adopted(tmp_path, fake, 40, maxexectime=60)
+    await work.run()
+    assert [what for what, _ in fake.told] == ["terminate"]
+    assert 15 < fake.told[0][1] <= 20
+    assert shop.delivery.results.waiting() == []
+
+
+async def test_work_that_an_earlier_life_had_given_up_ends_without_a_word(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    fake = Fake(1, polite=True)
+    fake.how = GIVEN_UP
+    colony, shop, work = await adopted(tmp_path, fake, 0)
+    await work.run()
+    assert shop.delivery.results.waiting() == []
+    assert colony.processes[work.processid]["state"] == RUNNING
+    assert not shop.desks.folder(work.processid).exists()

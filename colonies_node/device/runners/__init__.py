@@ -32,6 +32,10 @@ MAX_COMPLAINT = 2048
 """Bytes of standard error that go into an error: some twenty lines, and the log has all of it."""
 
 
+GIVEN_UP = Ended(fault=(0, "it was given up"))
+"""An earlier life of the executor had begun to end it, because it was not ours any more or its time was over."""
+
+
 class NotRun(BadRequest):
     """The process cannot be run here; the sentence goes to who submitted it."""
 
@@ -62,6 +66,8 @@ class Errand:
     """Numbers of the GPUs that are set aside for it."""
     say: Callable[[str], None] = field(default=lambda line: None, compare=False)
     """Adds a line of ours to the log of the process."""
+    kept: Callable[[], bool] = field(default=lambda: True, compare=False)
+    """Whether all lines of the log are at the server or on disk."""
 
     @property
     def files(self) -> Path:
@@ -126,6 +132,10 @@ class Runner(ABC):
     def adopt(self, errand: Errand) -> Any:
         """What an earlier life of the executor has prepared, and perhaps started, for `start` to take up."""
         return self.prepare(errand)
+
+    async def hardware(self) -> Sequence[Mapping[str, Any]]:
+        """The machines on which it runs processes, as capabilities; nothing if that is this one."""
+        return ()
 
     async def settle(self) -> None:  # noqa: B027  (most have nothing to do)
         """End what an earlier life of the executor left running, unless it outlives it."""
