@@ -18,6 +18,7 @@ import footprint
 import hotspots
 import latency
 import machine
+import slurm
 import sync
 import table
 import throughput
@@ -28,7 +29,7 @@ from stage import FULL, QUICK, ROOT, Stage, say
 
 FIGURES: dict[str, Figure] = {
     figure.key: figure
-    for area in (throughput, latency, workflows, events, cbor, sync, executor, footprint)
+    for area in (throughput, latency, workflows, events, cbor, sync, executor, slurm, footprint)
     for figure in area.FIGURES
 }
 LIMIT = 150  # seconds that one figure may take

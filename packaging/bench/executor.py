@@ -127,7 +127,7 @@ class Shop:
 
 
 @contextmanager
-def shop(stage: Stage, *flags: str) -> Iterator[Shop]:
+def shop(stage: Stage, *flags: str, **variables: str) -> Iterator[Shop]:
     """A fresh node and an executor with the functions of offered.py, which has done a few calls."""
     key = new_private_key(os.urandom(32))
     owner, colony_owner = Member(), Member(Signer(key))
@@ -137,7 +137,9 @@ def shop(stage: Stage, *flags: str) -> Iterator[Shop]:
         command = [sys.executable, "-P", "-m", "colonies_node", "execute", "--host", host, "--port", str(port)]
         command += ["--colony", COLONY, "--type", TYPE, "--name", TYPE, "--data", str(data.parent / "executor")]
         command += ["--fn", f"{OFFERED}:add", "--fn", f"{OFFERED}:work", *flags]
-        with running_executor(command, environment(COLONIES_COLONY_PRVKEY=key), data.parent / "executor.log"):
+        with running_executor(
+            command, environment(COLONIES_COLONY_PRVKEY=key, **variables), data.parent / "executor.log"
+        ):
             here = Shop(Node(server, colony, data), colony_owner)
             here.run(here.submits(20, "add", 1, 2))
             yield here

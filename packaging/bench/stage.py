@@ -49,6 +49,7 @@ class Amounts:
     calls: int = 1000  # of a function
     call_rounds: int = 3
     pieces: int = 200  # of work of 20 ms
+    jobs: int = 10  # of Slurm
 
 
 FULL = Amounts()
@@ -74,6 +75,7 @@ QUICK = Amounts(
     calls=40,
     call_rounds=2,
     pieces=10,
+    jobs=1,
 )
 
 

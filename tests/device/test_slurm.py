@@ -461,7 +461,7 @@ def test_the_conditions_become_options(tmp_path: Path) -> None:
     site = Site(partition="gpu", account="me", options=["--qos=long"])
     options = plan(an_errand(tmp_path, conditions=conditions, maxexectime=5000), site, "0123abcd").options
     assert list(options) == [
-        "--export=NONE", "--partition=gpu", "--account=me", "--qos=long", "--nodes=2", "--ntasks-per-node=4",
+        "--export=ALL", "--partition=gpu", "--account=me", "--qos=long", "--nodes=2", "--ntasks-per-node=4",
         "--cpus-per-task=2", "--mem=10240M", "--gres=gpu:1", "--time=01:01:40", f"--job-name={NAME}",
         f"--chdir={tmp_path}/files", f"--output={tmp_path}/slurm/out", f"--error={tmp_path}/slurm/err",
         "--input=/dev/null", "--open-mode=append", "--no-requeue",

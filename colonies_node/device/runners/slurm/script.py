@@ -136,8 +136,10 @@ def plan(errand: Errand, site: Site, mark: str) -> Plan:
 
 
 def defaults(site: Site) -> list[str]:
-    """What the settings say. A job gets the environment of a login on its node, none from here."""
-    found = ["--export=NONE"]
+    """What the settings say. A job gets the environment that the executor's programs have, in which nothing is secret:
+    without it Slurm would have to make a login on the node first, which can take longer than the job.
+    """
+    found = ["--export=ALL"]
     if site.partition:
         found.append(f"--partition={site.partition}")
     if site.account:
