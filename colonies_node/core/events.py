@@ -90,8 +90,8 @@ def topics(process: ProcessRow) -> tuple[Topic, ...]:
 class Waiter:
     """An executor in a long poll: what it is, what it has free, and how to wake it.
 
-    `cpu` (millicores) and `mem` (bytes) are None for "no limit". `link` is that of a lower node, which does not get
-    back what came over it. `offers` is what it was woken for and has not looked at yet.
+    `cpu` (millicores), `mem` (bytes) and `gpu` (how many) are None for "no limit". `link` is that of a lower node,
+    which does not get back what came over it. `offers` is what it was woken for and has not looked at yet.
     """
 
     colonyname: str
@@ -101,6 +101,7 @@ class Waiter:
     locationname: str
     cpu: int | None
     mem: int | None
+    gpu: int | None = None
     link: int = 0
     wake: Callable[[], None] = lambda: None
     offers: list[str] = field(default_factory=list)
@@ -114,6 +115,7 @@ class Waiter:
             and not (process.origin and process.origin == self.link)
             and (self.cpu is None or process.cpu <= self.cpu)
             and (self.mem is None or process.mem <= self.mem)
+            and (self.gpu is None or process.gpu <= self.gpu)
         )
 
     def _named(self, process: ProcessRow) -> bool:

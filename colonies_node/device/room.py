@@ -31,6 +31,10 @@ class Need:
     mem: int = 0
     gpus: int = 0
 
+    def is_less_than(self, other: Need) -> bool:
+        """Whether the other is more in processors or GPUs. Memory comes and goes by itself."""
+        return self.cpu < other.cpu or self.gpus < other.gpus
+
     def __str__(self) -> str:
         return f"{cpu_text(self.cpu)} of processor, {memory_text(self.mem)} of memory and {self.gpus} GPU(s)"
 

@@ -107,7 +107,7 @@ class Slots:
             self._busy -= 1
             self._free()
             self.changed(self._busy)
-        if self._offered is not None and self._offered.cpu < self.shop.room.free.cpu:
+        if self._offered is not None and self._offered.is_less_than(self.shop.room.free):
             self.reconsider()
         if outcome is not None:
             await self.shop.delivery.hand_in(outcome)
@@ -152,6 +152,7 @@ class Slots:
                     timeout=self.poll_timeout,
                     availablecpu=cpu_text(self._offered.cpu) if self._offered else "",
                     availablemem=memory_text(self._offered.mem) if self._offered else "",
+                    **({"availablegpu": self._offered.gpus} if self._offered else {}),
                     _timeout=self.poll_timeout + 15.0,
                 )
         except Refused as no:

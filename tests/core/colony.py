@@ -97,7 +97,7 @@ class Colony:
         processid: str = process["processid"]
         return processid
 
-    def assign(self, caller: str, cpu: str = "", mem: str = "") -> ProcessRow | None:
+    def assign(self, caller: str, cpu: str = "", mem: str = "", gpu: int | None = None) -> ProcessRow | None:
         """One attempt to get work, as http/service.py makes it; None when there is none or the colony is paused."""
 
         def take(tx: Transaction) -> ProcessRow | None:
@@ -113,6 +113,7 @@ class Colony:
                 locationname=call.executor.locationname,
                 cpu=millicores(cpu) if cpu else None,
                 mem=memory_bytes(mem) if mem else None,
+                gpu=gpu,
             )
             return work.assign(tx, waiter)
 

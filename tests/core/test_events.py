@@ -35,7 +35,14 @@ def row(colony: Colony, **spec: Any) -> ProcessRow:
     return event.process
 
 
-def waiter(name: str = "ann", executortype: str = "cli", location: str = "", cpu: str = "", mem: str = "") -> Waiter:
+def waiter(
+    name: str = "ann",
+    executortype: str = "cli",
+    location: str = "",
+    cpu: str = "",
+    mem: str = "",
+    gpu: int | None = None,
+) -> Waiter:
     return Waiter(
         colonyname=NAME,
         executortype=executortype,
@@ -44,6 +51,7 @@ def waiter(name: str = "ann", executortype: str = "cli", location: str = "", cpu
         locationname=location,
         cpu=millicores(cpu) if cpu else None,
         mem=memory_bytes(mem) if mem else None,
+        gpu=gpu,
     )
 
 
@@ -64,13 +72,15 @@ class Bell:
     location=st.sampled_from(("", "home", "HOME", "sea")),
     cpu=strategies.cpus,
     mem=strategies.memories,
+    gpu=st.none() | st.integers(0, 3),
+    gpus=st.integers(-1, 3),
 )
 def test_an_executor_is_woken_exactly_for_what_the_assign_query_would_give_it(
-    colony: Colony, spec: dict[str, Any], name: str, location: str, cpu: str, mem: str
+    colony: Colony, spec: dict[str, Any], name: str, location: str, cpu: str, mem: str, gpu: int | None, gpus: int
 ) -> None:
-    spec["conditions"]["executortype"] = "cli"
+    spec["conditions"] |= {"executortype": "cli", "gpu": {"count": gpus}}
     process = row(colony, **spec)
-    asking = waiter(name, "cli", location, cpu, mem)
+    asking = waiter(name, "cli", location, cpu, mem, gpu)
     found = colony.store.read(lambda tx: processes.next_for(tx, asking))
     colony.commit(lambda tx: processes.remove(tx, processes.find(tx, process.processid)))  # type: ignore[arg-type]
     assert asking.may_take(process) == (found is not None)
@@ -142,3 +152,12 @@ def test_a_refused_change_tells_nothing(colony: Colony) -> None:
     (outcome,) = colony.store.commit([change])
     assert outcome.error is not None
     assert outcome.events == []
+
+
+@pytest.mark.parametrize(("free", "takes"), [(1, False), (2, True), (None, True)])
+def test_who_says_how_many_gpus_are_free_gets_no_more(colony: Colony, free: int | None, takes: bool) -> None:
+    process = row(colony, conditions={"executortype": "trainer", "gpu": {"count": 2}})
+    assert waiter(executortype="trainer", gpu=free).may_take(process) is takes
+    found = colony.store.read(lambda tx: processes.next_for(tx, waiter(executortype="trainer", gpu=free)))
+    colony.commit(lambda tx: processes.remove(tx, processes.find(tx, process.processid)))  # type: ignore[arg-type]
+    assert (found is not None) is takes

@@ -157,7 +157,7 @@ class Colony:
         return [dict(process) for process in found] or None
 
     async def assignprocess(
-        self, callerid: str, colonyname: str, timeout: int, availablecpu: str, availablemem: str
+        self, callerid: str, colonyname: str, timeout: int, availablecpu: str, availablemem: str, availablegpu: int = 0
     ) -> Any:
         with trio.move_on_after(timeout):
             while not self._queue:

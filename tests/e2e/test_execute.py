@@ -370,9 +370,11 @@ async def test_the_server_gives_only_what_fits(world: World) -> None:
     async with world.execute("--shell", "--parallel", "2") as executor:
         await executor.until("ready:")
         large = await world.submit("true", conditions={**CONDITIONS, "mem": "900Ti"})
+        graphic = await world.submit("true", conditions={**CONDITIONS, "gpu": {"count": 99}})
         small = await world.submit("echo", "fits", conditions={**CONDITIONS, "cpu": "100m", "mem": "1Mi"})
         assert (await world.until(small, SUCCESS))["out"] == ["fits"]
-        assert (await world.user.call("getprocessmsg", processid=large))["state"] == WAITING
+        for processid in (large, graphic):
+            assert (await world.user.call("getprocessmsg", processid=processid))["state"] == WAITING
 
 
 CONDITIONS = {"colonyname": "lab", "executortype": "cli"}

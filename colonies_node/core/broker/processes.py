@@ -107,6 +107,7 @@ def compose(
         locationname=conditions.locationname.lower(),
         cpu=cpu,
         mem=mem,
+        gpu=max(spec.conditions.gpu.count, 0),
         parallelism=max(conditions.nodes, conditions.processes, conditions.processespernode),
         funcname=spec.funcname,
         nodename=spec.nodename,

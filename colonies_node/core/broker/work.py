@@ -35,6 +35,7 @@ def apply(tx: Transaction, message: m.AssignProcess, call: Call) -> Waiter:
         locationname=call.executor.locationname,
         cpu=millicores(message.availablecpu) if message.availablecpu else None,
         mem=memory_bytes(message.availablemem) if message.availablemem else None,
+        gpu=message.availablegpu,
     )
 
 

@@ -94,12 +94,14 @@ class SubmitFunctionSpec(Message):
 
 class AssignProcess(OfColony):
     """`timeout`: seconds to wait for work, at most 3,600; below 0 it is one look. `availablecpu` (`1500m`, `1.5`) and
-    `availablemem` (`2Gi`) are what the executor has free, without limit where empty. When nothing came: 404 `No process
+    `availablemem` (`2Gi`) are what the executor has free, without limit where empty, and so is the number of GPUs in
+    `availablegpu` where it is not given. When nothing came: 404 `No process
     available for assignment`; in a paused colony 408, or 503 without waiting."""
 
     timeout: Int = always(int)
     availablecpu: str = always(str)
     availablemem: str = always(str)
+    availablegpu: Int | None = None
 
 
 class GetProcesses(OfColony):

@@ -146,6 +146,9 @@ FIELDS: Final = (
     *_ids(
         "unusable",
     ),
+    *_plain(
+        "availablegpu",
+    ),
     # -- append here
 )
 # fmt: on

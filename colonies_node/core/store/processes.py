@@ -35,6 +35,7 @@ class ProcessRow(msgspec.Struct, frozen=True):
     locationname: str
     cpu: int
     mem: int
+    gpu: int
     parallelism: int
     funcname: str
     nodename: str
@@ -82,7 +83,7 @@ _FIRST_IN_LINE = """
         select prioritytime, seq from processes
         where colonyname = :colonyname and executortype = :executortype and target = {line} and state = 0
           and waitforparents = 0 and away = 0 and locationname in ('', :locationname) and cpu <= :cpu and mem <= :mem
-          and parallelism <= :parallelism and (origin = 0 or origin <> :link) {more}
+          and gpu <= :gpu and parallelism <= :parallelism and (origin = 0 or origin <> :link) {more}
         order by prioritytime, seq limit 1
     )
 """
@@ -245,6 +246,7 @@ def next_for(tx: Transaction, waiter: Waiter) -> int | None:
         "locationname": waiter.locationname.lower(),
         "cpu": _UNLIMITED if waiter.cpu is None else waiter.cpu,
         "mem": _UNLIMITED if waiter.mem is None else waiter.mem,
+        "gpu": _UNLIMITED if waiter.gpu is None else waiter.gpu,
         "parallelism": limits.MAX_PARALLELISM,
         "link": waiter.link,
     }

@@ -116,6 +116,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         locationname text not null,
         cpu integer not null,
         mem integer not null,
+        gpu integer not null,
         parallelism integer not null,
         funcname text not null,
         nodename text not null,
