@@ -15,7 +15,10 @@ from colonies_node.config import Settings
     "execute",
     "execute",
     "colonies-node execute --colony lab --type cli --shell --colony-prvkey lab.key\n"
-    "colonies-node execute --colony lab --type sums --fn mymodule:add --fn mymodule:multiply --parallel 4",
+    "colonies-node execute --colony lab --type sums --fn mymodule:add --fn mymodule:multiply --parallel 4\n"
+    "colonies-node execute --colony lab --type container-executor --container auto\n"
+    "colonies-node execute --colony lab --type hpc --slurm --slurm-partition gpu --parallel 100\n"
+    "colonies-node execute --colony lab --type drone --shell --when 'battery > 30 and temperature < 75'",
 )
 def command(settings: Settings) -> None:
     """Join a colony as an executor and run its work.

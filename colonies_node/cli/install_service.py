@@ -125,7 +125,7 @@ class Plan:
         places = {name: os.environ[name] for name in ("XDG_DATA_HOME",) if name in os.environ}
         settings = config.load(command, flags, places, toml, open_key=_key_file)
         if command == "execute":
-            from colonies_node.device.executor import check
+            from colonies_node.device.offering import check
 
             check(settings)
         return cls(command, system, flags, toml, settings)

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +24,13 @@ from colonies_node.device.desk import Desks
 from colonies_node.device.environment import inherited
 from colonies_node.device.gate import Gate
 from colonies_node.device.line import Line
+from colonies_node.device.offering import check, limits, offered, outlives, runners
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
 from colonies_node.device.room import of_this_machine
-from colonies_node.device.runners import Offer, Runner, engines
-from colonies_node.device.runners.container import ContainerRunner
-from colonies_node.device.runners.python import PythonRunner, describe, search_path
-from colonies_node.device.runners.shell import ShellRunner
-from colonies_node.device.runners.slurm import open_slurm, runtime
-from colonies_node.device.runners.slurm.script import Site
 from colonies_node.device.slots import Slots
 from colonies_node.device.standing import Standing
-from colonies_node.device.supervised import Limits, Supervisor, fenced
+from colonies_node.device.supervised import fenced
 from colonies_node.device.supervisor import PR_SET_DUMPABLE, prctl
 from colonies_node.device.work import Why, Workshop
 from colonies_node.http.client import Client
@@ -66,7 +61,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             ways = await runners(settings, env, supervisor, signer.id, say)
             offers = offered(ways)
             # In this order: what is killed here can then start nothing more that is ended elsewhere.
-            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: _outlives(ways, funcname))
+            going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: outlives(ways, funcname))
             for runner in ways:
                 await runner.settle()
             line = Line(await stack.enter_async_context(_client(settings, signer)))
@@ -112,20 +107,6 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
 
             gate.changed, room.changed = heed_gate, standing.changed
             await _run(slots, standing, line, settings.grace, stop, say)
-
-
-def check(settings: Settings) -> None:
-    """Refuse settings under which there is nothing to do; SettingRefused with a sentence."""
-    contained = settings.container != "off"
-    if not (settings.shell or settings.functions or contained or settings.slurm):
-        raise SettingRefused(
-            "There is nothing to offer: give --fn package.module:function, --shell, --container or --slurm, or several."
-        )
-    if settings.slurm and (settings.shell or contained):
-        raise SettingRefused(
-            "--slurm cannot go with --shell or --container, which run on this machine: use two executors."
-        )
-    need(settings, "colony_name")
 
 
 @dataclass
@@ -243,64 +224,6 @@ def only_executor(data: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))  # whom `device lock` tells
         lock.flush()
         yield
-
-
-async def runners(
-    settings: Settings, env: Mapping[str, str], supervisor: Supervisor, executorid: str, say: Callable[[str], None]
-) -> list[Runner]:
-    """The runners that the settings ask for; what has a name of its own comes before programs of the same name.
-
-    Raises SettingRefused for what cannot be offered here.
-    """
-    found: list[Runner] = []
-    if settings.functions:
-        path = search_path()
-        found.append(PythonRunner(await describe(settings.functions, path, env), path, supervisor, env))
-    if settings.container != "off":
-        engine = await engines.find(settings.container, env, say)
-        found.append(ContainerRunner(engine, executorid, supervisor, env, settings.container_network))
-    if settings.slurm:
-        found.append(await open_slurm(site(settings), env, poll=settings.slurm_poll, say=say))
-    if settings.shell:
-        found.append(ShellRunner(supervisor))
-    return found
-
-
-def offered(ways: Sequence[Runner]) -> list[Offer]:
-    """What is offered by name; SettingRefused if two have the same."""
-    offers = [offer for runner in ways for offer in runner.offered]
-    names = [offer.name for offer in offers]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise SettingRefused(f"Two things that are offered have the same name: {', '.join(sorted(twice))}.")
-    return offers
-
-
-def site(settings: Settings) -> Site:
-    """What the settings say of the Slurm cluster."""
-    return Site(
-        partition=settings.slurm_partition,
-        account=settings.slurm_account,
-        options=settings.slurm_options,
-        modules=settings.slurm_modules,
-        gres=settings.slurm_gres,
-        container=settings.slurm_container or runtime(os.environ.get("PATH")),
-    )
-
-
-def limits(settings: Settings) -> Limits:
-    """What a program may use."""
-    return Limits(
-        memory=settings.limit_memory,
-        processes=settings.limit_processes,
-        cpu=settings.limit_cpu,
-        files=settings.limit_files,
-        output=settings.limit_output,
-    )
-
-
-def _outlives(ways: Sequence[Runner], funcname: str) -> bool:
-    runner = next((runner for runner in ways if runner.offers(funcname)), None)
-    return runner is not None and runner.outlives
 
 
 def program_environment(settings: Settings, executorid: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -59,15 +59,7 @@ def running(name: str, command: Sequence[str], environment: Mapping[str, str], l
 
     Raises BenchFailed with the end of its standard error when it does not start.
     """
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            start_new_session=True,
-        )
+    process = _start(command, environment, log)
     try:
         yield Server(process, _address_of(process, name, log))
     finally:
@@ -77,8 +69,17 @@ def running(name: str, command: Sequence[str], environment: Mapping[str, str], l
 @contextmanager
 def running_executor(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[None]:
     """Start an executor and wait until it asks for work; end its whole group in any case. Raises BenchFailed."""
+    process = _start(command, environment, log)
+    try:
+        _until(process, rb"ready: ", "executor", log)
+        yield
+    finally:
+        _end(process)
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as errors:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -86,11 +87,6 @@ def running_executor(command: Sequence[str], environment: Mapping[str, str], log
             env=environment,
             start_new_session=True,
         )
-    try:
-        _until(process, rb"ready: ", "executor", log)
-        yield
-    finally:
-        _end(process)
 
 
 def _address_of(process: subprocess.Popen[bytes], name: str, log: Path) -> Address:
