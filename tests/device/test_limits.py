@@ -200,3 +200,55 @@ async def test_a_killed_supervisor_is_replaced(tmp_path: Path) -> None:
             assert await ended(other) == Ended(code=0)
         await running.kill()
         assert await ended(running) == Ended(signal=signal.SIGKILL)
+
+
+V2 = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").exists() else Path("/sys/fs/cgroup")
+DELEGATED = """
+import sys, trio
+from pathlib import Path
+from colonies_node.device import fence
+from colonies_node.device.supervised import Limits, Program, Supervisor
+
+async def main():
+    groups, script = fence.hierarchies(), "grep ^0:: /proc/self/cgroup; (env -i setsid sh -c 'exec 9>$0; echo up; " \
+        "exec tail -f /dev/null' " + sys.argv[1] + ")& wait"
+    async with Supervisor(groups, "colonies-test-") as tool:
+        program = Program(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, Path("/"), Limits(processes=50))
+        async with await tool.start(program) as running:
+            said = b""
+            while b"up" not in said:
+                said += await running.stdout.receive_some()
+            await running.kill()
+            ended = await running.wait()
+    left = [path.name for path in groups[0].glob("colonies-test-*")]
+    home = Path("/proc/self/cgroup").read_text().split("0::")[1].split()[0]
+    print(home, said.split()[0].decode(), ended.signal, left)
+
+trio.run(main)
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not (V2 / "cgroup.procs").exists(), reason="only root can hand out a group of version 2"
+)
+async def test_a_group_of_version_2_that_was_handed_to_the_executor_fences_its_programs(tmp_path: Path) -> None:
+    """The real kernel, laid out as systemd does it for a unit with Delegate=yes."""
+    name, source = f"colonies-test-{os.getpid()}", tmp_path / "delegated.py"
+    source.write_text(DELEGATED)
+    hand_over = f"mount --bind {V2} /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/{name} && export PYTHONPATH={Path.cwd()}"
+    join = f"echo $$ >/sys/fs/cgroup/{name}/cgroup.procs"
+    with fifo(tmp_path) as (path, reader):
+        try:
+            done = await trio.run_process(
+                ["unshare", "-m", "sh", "-c", f"{hand_over} && {join} && exec {sys.executable} $0 {path}", str(source)],
+                capture_stdout=True,
+            )
+            assert await gone(reader)
+        finally:
+            for folder in (V2 / name / "executor", V2 / name):
+                if folder.exists():
+                    folder.rmdir()
+    home, inside, number, left = done.stdout.decode().split(" ", 3)
+    assert home == f"/{name}/executor"
+    assert inside.startswith(f"0::/{name}/colonies-test-")
+    assert (number, left) == ("9", "[]\n")
