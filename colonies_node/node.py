@@ -69,7 +69,7 @@ async def serve(
         service = Service(store, _rules(settings, node_key.id), time.time_ns)
         linked = Links(service, partial(_key_at, settings.data, open_key), partial(_readings, service, settings.data))
         service.hear = linked.hear
-        service.is_locked = lambda: gate.locked(settings.data) is not None
+        service.locked = lambda: gate.why_locked(gate.locked(settings.data))
         store.write(lambda tx: upstreams.put_all(tx, settings.upstreams, "node.toml"))
         device = partial(gauges.read, settings.data)
         rest = Metrics(service, Rest(service), device) if settings.metrics is True else Rest(service)

@@ -79,6 +79,9 @@ MAX_SEARCH_TEXT: Final = 1_000
 MAX_RULE: Final = 1_000
 """Characters of a rule: twenty comparisons, and a line that a person can still check."""
 
+MAX_STATE: Final = 1_200
+"""Characters of why a machine takes no work: a rule with its present values."""
+
 MAX_RULE_NESTING: Final = 32
 """Parentheses and `not` in each other in a rule. People use three; a reader's stack is the resource guarded."""
 

@@ -68,6 +68,13 @@ def locked(data: Path, now: float | None = None) -> Lock | None:
     return None if over else found
 
 
+def why_locked(lock: Lock | None) -> str:
+    """A lock in words; empty for none."""
+    if lock is None:
+        return ""
+    return f"locked ({lock.reason})" if lock.reason else "locked"
+
+
 def _file(data: Path) -> Path:
     return data / "lock.json"
 
@@ -131,7 +138,7 @@ class Gate:
 
     def _why(self, values: Mapping[str, Value]) -> str:
         if self.locked is not None:
-            return f"locked ({self.locked.reason})" if self.locked.reason else "locked"
+            return why_locked(self.locked)
         if self.when is not None and not self.when.holds(values):
             return f"the condition does not hold: {self.when.explain(values)}"
         return ""

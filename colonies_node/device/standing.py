@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from colonies_node.core.errors import LinkDown, Refused
+from colonies_node.core.model.executor import STATE
 from colonies_node.device.gate import Gate
 from colonies_node.device.registration import Registration
 from colonies_node.device.room import Room
@@ -20,9 +21,6 @@ from colonies_node.http.backoff import Backoff
 
 PAUSE_S = 1.0
 """Least time between two reports: many short processes are one piece of news."""
-
-STATE = "state"
-"""Type of the software entry that says why no work is taken."""
 
 
 @dataclass

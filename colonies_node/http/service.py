@@ -89,8 +89,8 @@ class Service:
         """How the links to upstreams are now, by name."""
         self.hear: Callable[[Event], None] = lambda event: None
         """Gets every event, for the links to upstreams."""
-        self.is_locked: Callable[[], bool] = lambda: False
-        """Whether somebody wants this machine to take no new work."""
+        self.locked: Callable[[], str] = lambda: ""
+        """Says why somebody wants this machine to take no new work; nothing if nobody does."""
         self.assignments = Assignments(self)
         self.exchanges = Exchanges(self)
         self.subscribers = Subscribers(self._encoded, self._is_member)
@@ -245,9 +245,9 @@ class Service:
         """Whether a message that is good until then (Unix nanoseconds) may come now. Raises WrongTime."""
         check_expiry(expiry, self.clock() + self._sweeps.ahead)
 
-    def takes_work(self) -> bool:
-        """Whether this machine may be given work from elsewhere: there is room for it, and nobody has locked it."""
-        return self.disk.pressure.level is Level.NONE and not self.is_locked()
+    def closed(self) -> str:
+        """Why this machine may not be given work from elsewhere; empty if it may."""
+        return self.locked() or ("" if self.disk.pressure.level is Level.NONE else "the disk is nearly full")
 
     def ring_in(self, seconds: int) -> None:
         """Look at what is due after so many seconds at the latest."""

@@ -44,7 +44,7 @@ class Node(Protocol):
 
     def clock(self) -> int: ...
 
-    def takes_work(self) -> bool: ...
+    def closed(self) -> str: ...
 
 
 class Post(Protocol):
@@ -152,7 +152,7 @@ class Link:
         self._look.readings = self._readings() if self._timely else {}
         self._look.earlier = self._earlier()
         look = self._look if self.machine.connected else Look((), 0)
-        wish.work = self._node.takes_work()
+        wish.closed = self._node.closed()
         return upstreams.compose(tx, link, self.upstream, self._nodeid, look, wish)
 
     def _row(self, tx: Transaction) -> LinkRow:

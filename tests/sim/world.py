@@ -354,7 +354,7 @@ class Through:
         self.write = service.write
         self.read = service.read
         self.clock = service.clock
-        self.takes_work = service.takes_work
+        self.closed = service.closed
 
 
 class World:

@@ -11,6 +11,7 @@ import trio.testing
 from colonies_node.device import gate
 from tests.sim.world import SUCCESS, WAITING, World
 
+SEEN = "select capabilities from executors where executorname = ?"
 STATE = "select state from processes where processid = ?"
 
 
@@ -51,13 +52,15 @@ async def test_a_locked_node_asks_its_upstream_for_no_work(
         await world.begin()
         assert await world.settle() == []
         assert field.service is not None
-        field.service.is_locked = lambda: gate.locked(tmp_path) is not None
+        field.service.locked = lambda: gate.why_locked(gate.locked(tmp_path))
         gate.lock(tmp_path, "flight")
         await trio.sleep(120)
         processid = await world.submit("base", "cam")
         await trio.sleep(3600)
         assert base.rows(STATE, processid) == [(WAITING,)]
+        assert "locked (flight)" in base.rows(SEEN, "field")[0][0]
         gate.unlock(tmp_path)
         assert await world.settle() == []
         assert base.rows(STATE, processid) == [(SUCCESS,)]
+        assert "locked" not in base.rows(SEEN, "field")[0][0]
         nursery.cancel_scope.cancel()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from colonies_node.core.model.wire import Int, Record, always, null
@@ -37,6 +39,11 @@ class Software(Record):
     name: str = always(str)
     type: str = always(str)
     version: str = always(str)
+
+
+STATE: Final = "state"
+"""`type` of the software entry that says why an executor takes no work: the protocol has no other place for it, and
+every client shows that one."""
 
 
 class Capabilities(Record):

@@ -147,7 +147,7 @@ FIELDS: Final = (
         "unusable",
     ),
     *_plain(
-        "availablegpu",
+        "availablegpu", "closed",
     ),
     # -- append here
 )

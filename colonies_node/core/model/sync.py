@@ -91,7 +91,8 @@ class SyncMessage(OfColony):
     `items` is the batch numbered `batch` of `timeline`, `confirmed` the last batch that the receiver should have;
     `have` is the receiver's last one that the sender has, `need` names processes of which it lacks the beginning. It
     takes up to `free` processes of the types in `accept`, and an answer of about `room` bytes; `offered` is the digest
-    of the offers that it knows. With nothing to tell, the answer comes after `timeout` seconds.
+    of the offers that it knows. `closed` says why it takes no work, if it takes none. With nothing to tell, the answer
+    comes after `timeout` seconds.
     """
 
     node: str = always(str)
@@ -107,6 +108,7 @@ class SyncMessage(OfColony):
     room: Int = always(int)
     timeout: Int = always(int)
     offered: str = always(str)
+    closed: str = ""
 
 
 class Letter(Record):

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 import msgspec
 
-from colonies_node.core.model.executor import Allocations, Capabilities, Executor, Function, FunctionArg
+from colonies_node.core.model.executor import (
+    STATE,
+    Allocations,
+    Capabilities,
+    Executor,
+    Function,
+    FunctionArg,
+    Software,
+)
 from colonies_node.core.model.times import format_time
 from colonies_node.core.model.wire import encode
 from colonies_node.core.states import ExecutorState
@@ -131,6 +139,17 @@ def set_capabilities(tx: Transaction, row: ExecutorRow, capabilities: Capabiliti
         "update executors set capabilities = ? where colonyname = ? and executorname = ?",
         (encode(capabilities).decode(), row.colonyname, row.executorname),
     )
+
+
+def set_closed(tx: Transaction, row: ExecutorRow, closed: str) -> None:
+    """Note why an executor takes no work, as executors do that of themselves: an entry of its software. Empty takes the
+    entry away; what is there already is left alone."""
+    known = msgspec.json.decode(row.capabilities, type=Capabilities)
+    software = known.software if isinstance(known.software, list) else [known.software] if known.software else []
+    others = [entry for entry in software if entry.type != STATE]
+    wanted = [*others, *([Software(name="maintenance", type=STATE, version=closed)] if closed else [])]
+    if wanted != software:
+        set_capabilities(tx, row, Capabilities(hardware=known.hardware, software=wanted))
 
 
 def set_allocations(tx: Transaction, row: ExecutorRow, allocations: Allocations) -> None:

@@ -16,7 +16,7 @@ from colonies_node.core.broker.sync.intake import Gaps
 from colonies_node.core.errors import BadRequest, Conflict, Denied, Internal
 from colonies_node.core.events import Waiter
 from colonies_node.core.model.sync import NODE_TYPE, Letter, Mark, SyncMessage
-from colonies_node.core.store import links, members, shares
+from colonies_node.core.store import executors, links, members, shares
 from colonies_node.core.store.executors import ExecutorRow
 from colonies_node.core.store.links import DOWN, LinkRow
 from colonies_node.core.store.processes import ProcessRow
@@ -35,6 +35,8 @@ def check_letter(message: SyncMessage) -> None:
         raise BadRequest("Failed to sync, the letter does not say which node wrote it")
     if len(message.items or ()) > limits.MAX_LETTER_ITEMS:
         raise BadRequest(f"Failed to sync, a letter must have at most {limits.MAX_LETTER_ITEMS} items")
+    if len(message.closed) > limits.MAX_STATE:
+        raise BadRequest(f"Failed to sync, closed must have at most {limits.MAX_STATE} characters")
     if len(message.accept or ()) > limits.MAX_UPSTREAMS:
         raise BadRequest(f"Failed to sync, accept must have at most {limits.MAX_UPSTREAMS} types")
 
@@ -55,6 +57,7 @@ def exchange(tx: Transaction, message: SyncMessage, call: Call) -> Letter:
     link = letters.confirm(tx, link, message.have)
     intake.forgot(tx, link, message.need or ())
     gaps = intake.take_in(tx, link, message.items or ())
+    executors.set_closed(tx, executor, message.closed)
     return tell(tx, message, call, _noted(tx, link, message, gaps), gaps)
 
 

@@ -46,13 +46,13 @@ _upstreams = msgspec.json.Decoder(Upstream)
 @dataclass(slots=True)
 class Wish:
     """What the next letter to an upstream is to be like: of how many bytes, how many of them history (all, if that is
-    None), which processes it asks for, and whether it may ask for work. `told` is how many bytes of history it has
-    then, `more` whether there is more to tell."""
+    None), which processes it asks for, and why it asks for no work, if it does not. `told` is how many bytes of
+    history it has then, `more` whether there is more to tell."""
 
     room: int
     history: int | None = None
     need: list[str] = field(default_factory=list)
-    work: bool = True
+    closed: str = ""
     told: int = 0
     more: bool = False
 
@@ -63,7 +63,7 @@ def compose(tx: Transaction, link: LinkRow, upstream: Upstream, here: str, look:
     handout.hand_out(tx, link, look)
     batch = letters.gather(tx, link, wish.room, history=wish.history)
     wish.told, wish.more = batch.history, batch.more
-    taking = wish.work and bool(upstream.accept)
+    taking = not wish.closed and bool(upstream.accept)
     return SyncMessage(
         msgtype="syncmsg",
         colonyname=upstream.upstreamcolony,
@@ -79,6 +79,7 @@ def compose(tx: Transaction, link: LinkRow, upstream: Upstream, here: str, look:
         free=max(min(upstream.free, limits.MAX_FREE) - shares.taken(tx, link.seq), 0) if taking else 0,
         room=wish.room,
         offered=offers.digest(offers.above(link)),
+        closed=wish.closed,
     )
 
 
