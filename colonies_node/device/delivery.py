@@ -4,6 +4,7 @@ first.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -112,8 +113,9 @@ class Delivery:
 
     def _clear(self, delivered: Sequence[Outcome]) -> None:
         for outcome in delivered:
-            self.desks.clear(outcome.processid)
-            self.results.remove(outcome.processid)
+            with contextlib.suppress(OSError):  # what stays is delivered once more by the next life
+                self.desks.clear(outcome.processid)
+                self.results.remove(outcome.processid)
 
     async def _deliver(self, outcome: Outcome, delivered: list[Outcome]) -> bool:
         """Bring one outcome to the server; False if it has to be tried again later."""

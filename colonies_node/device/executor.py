@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -220,6 +221,10 @@ def only_executor(data: Path) -> Iterator[None]:
             raise SettingRefused(
                 f"Another executor works in {data}: give --data another folder, or stop that one."
             ) from None
+        if threading.current_thread() is threading.main_thread():
+            # It may come before there is a gate, and must not end the executor then. A handler, since what is ignored
+            # would be ignored by programs too.
+            signal.signal(signal.SIGUSR1, lambda *_: None)
         lock.truncate(0)
         lock.write(str(os.getpid()))  # whom `device lock` tells
         lock.flush()

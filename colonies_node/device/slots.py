@@ -8,6 +8,7 @@ running in our name; what has no folder here has never been started, and is star
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,10 @@ HISTORY_S = 366 * 86_400
 HANDING_IN = 8
 """Processes whose outcome is put on disk while others run in their slots; more wait for the disk."""
 
+TAKEN_BACK_S = 5.0
+"""A server of ours takes back what it could not deliver because we took the question back. Before it has, the process
+would look like one that is ours: only after this time we look, for other servers do not take it back."""
+
 AT_LEAST_S = 1.0
 """An empty answer that came sooner than this was no long poll: the next question waits."""
 
@@ -53,7 +58,8 @@ class Slots:
     working: dict[str, Work] = field(default_factory=dict, init=False)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
     _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
-    _unsure: bool = field(default=True, init=False)
+    _look_at: float = field(default=-math.inf, init=False)
+    """When to look for processes that were assigned to us without our knowing."""
     _down: bool = field(default=False, init=False)
     _busy: int = field(default=0, init=False)
     _freed: trio.Event = field(default_factory=trio.Event, init=False)
@@ -123,16 +129,16 @@ class Slots:
         """The next process to start: one that was assigned without our knowing, or a new one."""
         while True:
             try:
-                if self._unsure:
+                if trio.current_time() >= self._look_at:
                     await self._look_for_lost()
-                    self._unsure = False
+                    self._look_at = math.inf
                 if self._waiting:
                     return self._waiting.popleft()
                 await self.gate.until_open()
                 if (process := await self._ask()) is not None and await self._make_way(process):
                     return process
             except LinkDown as fault:
-                self._unsure = True
+                self._look_at = -math.inf
                 self._link_is(False, f"The link to the server is down ({fault}); what runs goes on.")
                 await trio.sleep(self.backoff.pause())
             except Refused as no:
@@ -161,7 +167,7 @@ class Slots:
         finally:
             self._offered = None
         if self._asked.cancelled_caught:
-            self._unsure = True
+            self._look_at = min(self._look_at, trio.current_time() + TAKEN_BACK_S)
             return None
         self.backoff.reset()
         self._link_is(True, "The link to the server is back.")
@@ -192,7 +198,7 @@ class Slots:
             self.say(f"The server does not take this executor's word any more ({no.message}); joining again.")
             await self._drop_what_was_given_away()
             await self.registration.join()
-            self._unsure = True
+            self._look_at = -math.inf
         elif no.status not in (404, 408):
             self.say(f"The server gives no work: {no.message}. Trying again.")
         await trio.sleep(self.backoff.pause())

@@ -40,6 +40,9 @@ LOOK_S = 5.0
 LAST_WORDS_S = 2.0
 """Seconds to wait for the end of the output, and for a log message under way, once the program has ended."""
 
+LEAST_MEMORY = 16 * 1024 * 1024
+"""Bytes that every process may use, however little its spec asks for: with less hardly a program starts."""
+
 STOPPED = "The executor stopped before the process finished."
 RUNNING = 1  # state of a process (protocol/core.md 3.5)
 
@@ -293,4 +296,4 @@ class Flood:
 def limited(limits: Limits, spec: Mapping[str, Any]) -> Limits:
     """The limits of a process: those of the executor, and no more memory than its spec asks for."""
     asked = needed(spec).mem
-    return replace(limits, memory=min(asked, limits.memory or asked)) if asked else limits
+    return replace(limits, memory=max(min(asked, limits.memory or asked), LEAST_MEMORY)) if asked else limits

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +132,10 @@ def test_locking_where_no_executor_runs_tells_nobody(tmp_path: Path, monkeypatch
         lock(tmp_path, "x")
     assert told == [os.getpid()]
     assert gates.locked(tmp_path) is not None
+
+
+def test_word_of_a_lock_that_comes_before_there_is_a_gate_does_no_harm(tmp_path: Path) -> None:
+    with only_executor(tmp_path):
+        lock(tmp_path, "early")
+    seen = subprocess.run(["grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
+    assert not int(seen.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1, "a program must not inherit deafness"

@@ -211,3 +211,22 @@ async def test_work_done_on_a_cut_link_is_delivered_once_when_it_is_back(tmp_pat
     assert done["out"] == ["up\ndone"]
     assert colony.log_of(processid) == "up\ndone\n"
     assert colony.count("closesuccessfulmsg") == 1
+
+
+async def test_what_a_question_that_was_taken_back_may_have_brought_is_looked_for_later(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """At once it could still look like ours, although the server is about to take it back."""
+    colony = Colony()
+    shop = workshop(colony, tmp_path)
+    slots = Slots(shop, registration(colony), gate(shop), 1, 60, shop.say)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.run)
+        await colony.until_called("assignprocessmsg")
+        assert colony.count("getprocesshistmsg") == 1
+        slots.reconsider()
+        await colony.until_called("assignprocessmsg", 2)
+        assert colony.count("getprocesshistmsg") == 1
+        await colony.until_called("assignprocessmsg", 3)
+        assert colony.count("getprocesshistmsg") == 2
+        nursery.cancel_scope.cancel()

@@ -95,9 +95,7 @@ class PythonRunner(Runner):
         program = Program(
             [*_interpreter(), "serve", json.dumps(self._path)], self._env, Path("/"), errand.limits, channel=True
         )
-        begun = Begun(await self._supervisor.start(program), prepared, self)
-        await begun.begin()
-        return begun
+        return Begun(await self._supervisor.start(program), prepared, self)
 
     def output(self, errand: Errand, ended: Ended, written: Written) -> list[Any]:
         """What the function returned. Raises NotRun with the type and text of its exception."""
@@ -137,11 +135,12 @@ class PythonRunner(Runner):
 
 
 class Begun:
-    """A call that an interpreter has begun, as what was started for a process."""
+    """A call that an interpreter has begun, or that a fresh one will begin, as what was started for a process."""
 
     def __init__(self, running: Running, call: Call, runner: PythonRunner) -> None:
         self.running, self._call, self._runner = running, call, runner
         self._read = bytearray()
+        self._has_begun = False
         self._ended: Ended | None = None
         self.stdout, self.stderr = _Part(running.stdout), _Part(running.stderr)
 
@@ -149,8 +148,8 @@ class Begun:
         """Tell the interpreter; whether it has begun. If not it has ended, or ends."""
         with contextlib.suppress(trio.BrokenResourceError):
             await self._channel.send_all(self._call.told)
-            return await self._line() is not None
-        return False
+            self._has_begun = await self._line() is not None
+        return self._has_begun
 
     async def terminate(self) -> None:
         """Ask the interpreter to end."""
@@ -162,7 +161,7 @@ class Begun:
 
     async def wait(self) -> Ended:
         """Success if the function returned or raised; else how its interpreter ended."""
-        if (line := await self._line()) is not None:
+        if (self._has_begun or await self.begin()) and (line := await self._line()) is not None:
             self._call.answer = _understood(line)
         else:
             self._ended = await self.running.wait()
