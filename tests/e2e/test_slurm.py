@@ -146,7 +146,8 @@ async def test_a_container_runs_inside_the_job(site: Site, tmp_path: Path) -> No
         await executor.until("ready:")
         kwargs = {"docker-image": str(image), "init-cmd": "echo first > here"}
         processid = await site.submit("cat /image.txt here; pwd", kwargs=kwargs)
-        assert (await site.world.until(processid, SUCCESS, FAILED))["out"] == ["inside\nfirst\n/cfs"]
+        process = await site.world.until(processid, SUCCESS, FAILED)
+        assert (process["errors"], process["out"]) == ([], ["inside\nfirst\n/cfs"])
 
 
 async def test_a_cancel_ends_the_job(site: Site) -> None:

@@ -199,6 +199,7 @@ for name in $(compgen -e); do
     case $name in COLONIES_* | AWS_S3_* | EXECUTOR_*) unset "$name" ;; esac
 done
 export SLURM_EXPORT_ENV=ALL
+export USER="${{USER:-$(id -un)}}" LOGNAME="${{LOGNAME:-$(id -un)}}" HOME="${{HOME:-$(cd ~ && pwd)}}"
 {cores}
 {modules}
 exec {"srun " if asked.many else ""}/bin/bash -- {shlex.quote(str(program))}
