@@ -19,9 +19,9 @@ MARK = "# Made by `colonies-node install-service`"
 STEPS_SINCE = 254
 """The systemd that knows growing pauses between restarts; an older one warns of the lines at each reload."""
 
-MORE_THAN_GRACE_S = 30
-"""What stopping may take beyond an executor's grace: five seconds to end its programs, ten for the last delivery, and
-as much again for a slow disk."""
+MORE_THAN_GRACE_S = 60
+"""What stopping may take beyond an executor's grace: five seconds to end its programs, thirty to remove a container,
+ten for the last delivery, and some for a slow disk."""
 
 SERVE_STOP_S = 30
 LOWEST_FREE_PORT = 1024
@@ -143,7 +143,7 @@ def _stop(unit: Unit) -> str:
         return f"TimeoutStopSec={SERVE_STOP_S}\n"
     return f"""\
 # SIGTERM goes to the executor alone, so that running work gets its grace ({unit.grace} s, --grace); killed is what is
-# left of all its programs after TimeoutStopSec, which must be longer than the grace and 15 seconds.
+# left of all its programs after TimeoutStopSec, which must be longer than the grace and 50 seconds.
 KillMode=mixed
 TimeoutStopSec={unit.grace + MORE_THAN_GRACE_S}
 """

@@ -11,7 +11,9 @@ has never run.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 import time
@@ -78,13 +80,32 @@ class Desks:
         folder = self.folder(processid)
         if self.keep and folder.exists():
             kept = self.data / "kept" / processid
-            kept.parent.mkdir(exist_ok=True)
-            shutil.rmtree(kept, ignore_errors=True)
-            folder.replace(kept)
-        shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                kept.parent.mkdir(exist_ok=True)
+                _remove(kept)
+                folder.replace(kept)
+        _remove(folder)
 
     def occupied(self) -> Iterator[str]:
         """The ids of all processes that have a folder."""
         work = self.data / "work"
-        if work.exists():
+        if work.is_dir():
             yield from sorted(path.name for path in work.iterdir() if is_process_id(path.name))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also with parts that its program has closed to us; what stays nevertheless gets another name,
+    for the name of a process stands for one that is under way.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
+    for place, _, _ in os.walk(folder):  # top down: each is opened before it is entered
+        for entry in os.scandir(place):
+            if entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    os.chmod(entry.path, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        with contextlib.suppress(OSError):
+            folder.replace(folder.with_name(f".left-{folder.name}-{time.time_ns()}"))

@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from colonies_node.device.offering import check, limits, offered, outlives, runn
 from colonies_node.device.registration import Registration, own_key
 from colonies_node.device.results import Results
 from colonies_node.device.room import of_this_machine
+from colonies_node.device.runners import Runner
 from colonies_node.device.slots import Slots
 from colonies_node.device.standing import Standing
 from colonies_node.device.supervised import fenced
@@ -61,6 +62,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             supervisor = await stack.enter_async_context(fenced(signer.id))
             ways = await runners(settings, env, supervisor, signer.id, say)
             offers = offered(ways)
+            _refuse_to_forget(desks, results, ways)
             # In this order: what is killed here can then start nothing more that is ended elsewhere.
             going_on = leftovers.settle(desks, results, say, outlives=lambda funcname: outlives(ways, funcname))
             for runner in ways:
@@ -108,6 +110,18 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
 
             gate.changed, room.changed = heed_gate, standing.changed
             await _run(slots, standing, line, settings.grace, stop, say)
+
+
+def _refuse_to_forget(desks: Desks, results: Results, ways: Sequence[Runner]) -> None:
+    """Work that an earlier life has begun elsewhere would go on with nobody to end it: SettingRefused."""
+    begun = [one for one in desks.occupied() if not results.path(one).exists()]
+    kept = [process for one in begun if (process := desks.kept_process(one))]
+    lost = [process for process in kept if not outlives(ways, process["spec"]["funcname"])]
+    if lost:
+        raise SettingRefused(
+            f"{len(lost)} process(es) of an earlier start go on in Slurm: start with --slurm until they have ended, or "
+            f"cancel the jobs and remove {desks.folder(lost[0]['processid'])}."
+        )
 
 
 @dataclass

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import trio
@@ -31,6 +32,9 @@ HISTORY_S = 366 * 86_400
 
 HANDING_IN = 8
 """Processes whose outcome is put on disk while others run in their slots; more wait for the disk."""
+
+GIVEN_UP_KEPT = 1000
+"""Far more than are given up between two deadlines that a server sees to."""
 
 TAKEN_BACK_S = 5.0
 """A server of ours takes back what it could not deliver because we took the question back. Before it has, the process
@@ -61,6 +65,8 @@ class Slots:
     _look_at: float = field(default=-math.inf, init=False)
     """When to look for processes that were assigned to us without our knowing."""
     _down: bool = field(default=False, init=False)
+    _given_up: deque[str] = field(default_factory=partial(deque, maxlen=GIVEN_UP_KEPT), init=False)
+    """Processes that were ended here and whose end is the server's business: it may list them as ours for a while."""
     _busy: int = field(default=0, init=False)
     _freed: trio.Event = field(default_factory=trio.Event, init=False)
     _asked: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
@@ -100,6 +106,8 @@ class Slots:
 
     def _begin(self, nursery: trio.Nursery, process: Mapping[str, Any], *, adopted: bool = False) -> None:
         work = Work(self.shop, process, adopted)
+        if work.processid in self._given_up:
+            self._given_up.remove(work.processid)
         work.take_room()  # at once, so that the next question does not offer it again
         self.working[work.processid] = work
         self._busy += 1
@@ -117,6 +125,8 @@ class Slots:
             self.reconsider()
         if outcome is not None:
             await self.shop.delivery.hand_in(outcome)
+        else:
+            self._given_up.append(work.processid)
         del self.working[work.processid]
         work.done.set()
         self._free()
@@ -213,6 +223,8 @@ class Slots:
             self.end_all(Why.LOST)
 
     async def _look_for_lost(self) -> None:
+        # What has a folder now may have been delivered when the answer comes, and is listed as it was before.
+        had = set(self.shop.desks.occupied())
         listed = await self.shop.client.call(
             "getprocesshistmsg",
             colonyname=self.registration.colony,
@@ -220,7 +232,7 @@ class Slots:
             seconds=HISTORY_S,
             state=RUNNING,
         )
-        known = {process["processid"] for process in self._waiting}
+        known = {process["processid"] for process in self._waiting} | had | set(self._given_up)
         for process in listed or []:
             if process["processid"] not in known and self._is_startable(process):
                 self._waiting.append(process)

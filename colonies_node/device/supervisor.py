@@ -191,18 +191,30 @@ def watch(pid: int, executor: socket.socket, control: bytes, wake: int, around: 
 
 
 def clean_up(argv: list[str], env: dict[str, str], wake: int) -> None:
-    """Run a command to its end, with nothing to read and nobody to hear it; it is reaped with what is left behind."""
+    """Run a command until it succeeds, a few times at most, with nothing to read and nobody to hear it: what it speaks
+    to may be starting anew."""
+    deadline = time.monotonic() + CLEANUP_S
+    for pause in (1.0, 2.0, 4.0, 0.0):
+        if _run_once(argv, env, wake, deadline) or not pause or time.monotonic() + pause > deadline:
+            return
+        time.sleep(pause)
+
+
+def _run_once(argv: list[str], env: dict[str, str], wake: int, deadline: float) -> bool:
+    """Whether the command has succeeded, or can never be run; if it takes too long it is left for the sweep."""
     try:
         cleaner = subprocess.Popen(
             argv, env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
     except OSError:
-        return
+        return True
     cleaner.returncode = 0
-    deadline = time.monotonic() + CLEANUP_S
-    while not _has_ended(cleaner.pid) and (left := deadline - time.monotonic()) > 0:
+    while not _has_ended(cleaner.pid):
+        if (left := deadline - time.monotonic()) <= 0:
+            return False
         if select.select([wake], [], [], left)[0]:
             os.read(wake, 4096)
+    return os.waitstatus_to_exitcode(os.waitpid(cleaner.pid, 0)[1]) == 0
 
 
 def sweep(pid: int, wake: int) -> dict[str, object]:

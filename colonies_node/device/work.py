@@ -93,6 +93,7 @@ class Work:
     _gpus: Sequence[int] | None = field(default=None, init=False)
     _why: Why | None = field(default=None, init=False)
     _ending: trio.Event = field(default_factory=trio.Event, init=False)
+    _stopping: trio.Event = field(default_factory=trio.Event, init=False)
     _hurry: trio.Event = field(default_factory=trio.Event, init=False)
     _doubt: trio.Event = field(default_factory=trio.Event, init=False)
 
@@ -105,6 +106,8 @@ class Work:
         """End the program: politely first, or at once. The first reason given counts."""
         self._why = self._why or why
         self._ending.set()
+        if why is Why.STOPPING:
+            self._stopping.set()
         if at_once:
             self._hurry.set()
 
@@ -208,7 +211,9 @@ class Work:
         flood = Flood(limits.output, lambda: self.end(Why.FLOOD, at_once=True))
         ended = None
         async with started as running, trio.open_nursery() as nursery:
-            nursery.start_soon(self._end_when_asked, running, outlives, nursery.cancel_scope)
+            nursery.start_soon(self._end_when_asked, running, outlives)
+            if outlives:
+                nursery.start_soon(self._leave_when_stopped, nursery.cancel_scope)
             if self._seconds:
                 nursery.start_soon(self._keep_time)
             nursery.start_soon(self._keep_looking)
@@ -224,10 +229,14 @@ class Work:
             nursery.cancel_scope.cancel()
         return replace(ended, exceeded="output") if ended and self._why is Why.FLOOD else ended
 
-    async def _end_when_asked(self, running: Started, outlives: bool, stay: trio.CancelScope) -> None:
+    async def _leave_when_stopped(self, stay: trio.CancelScope) -> None:
+        """Leave what goes on without us, also while it is being ended: the next life goes on with that."""
+        await self._stopping.wait()
+        stay.cancel()
+
+    async def _end_when_asked(self, running: Started, outlives: bool) -> None:
         await self._ending.wait()
         if outlives and self._why is Why.STOPPING:
-            stay.cancel()
             return
         if self._why is not Why.FLOOD:
             await running.terminate()

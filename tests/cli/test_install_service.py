@@ -70,7 +70,7 @@ def test_a_unit_says_each_thing_once(kind: tuple[str, bool, str]) -> None:
 
 def test_an_executor_has_more_time_to_stop_than_its_grace_and_last_delivery() -> None:
     said = lines(unit("execute", True, grace=3600).text())
-    assert {"KillMode=mixed", "TimeoutStopSec=3630"} <= {*said}
+    assert {"KillMode=mixed", "TimeoutStopSec=3660"} <= {*said}
 
 
 def test_programs_of_an_executor_may_take_what_its_user_may() -> None:
@@ -319,7 +319,7 @@ def test_node_toml_goes_along_and_its_key_files_too(machine: Machine, tmp_path: 
     text = machine.install("execute", "--system", "--print", "--", "--config", str(toml))
     assert f"--config={toml} " in text
     assert f"LoadCredential=colony_prvkey:{key}" in text
-    assert "TimeoutStopSec=130" in text
+    assert "TimeoutStopSec=160" in text
 
 
 def test_paths_and_odd_values_stand_whole_in_the_unit(machine: Machine, tmp_path: Path) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -230,3 +236,49 @@ async def test_what_a_question_that_was_taken_back_may_have_brought_is_looked_fo
         await colony.until_called("assignprocessmsg", 3)
         assert colony.count("getprocesshistmsg") == 2
         nursery.cancel_scope.cancel()
+
+
+async def test_a_process_that_ends_while_it_is_listed_is_not_started_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The list was made before its close arrived, and when the list arrives its folder is gone."""
+    colony = Colony()
+    shop = workshop(colony, tmp_path)
+    slots = Slots(shop, registration(colony), gate(shop), 1, 60, shop.say)
+    await registration(colony).join()
+    processid = colony.submit("p", "tail", "-f", "/dev/null")
+    colony.give_to(processid, EXECUTOR_ID)
+    shop.desks.set_up(processid)
+    listed = colony.getprocesshist
+
+    async def late(*args: Any, **fields: Any) -> Any:
+        answer = await listed(*args, **fields)
+        shop.desks.clear(processid)
+        return answer
+
+    colony.getprocesshist = late  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.run)
+        await colony.until_called("getprocesshistmsg")
+        await trio.testing.wait_all_tasks_blocked()
+        assert slots.working == {}
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
+def test_a_folder_that_its_program_has_closed_is_removed_all_the_same() -> None:
+    """Root may enter every folder."""
+    script = (
+        "import os, sys; from pathlib import Path; from colonies_node.device.desk import Desks\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "for keep in (False, True, True):\n"
+        "    desks, one = Desks(Path(sys.argv[1]), keep=keep), 'a' * 64\n"
+        "    desks.set_up(one)\n"
+        "    (desks.files(one) / 'd' / 'e').mkdir(parents=True)\n"
+        "    os.chmod(desks.files(one) / 'd', 0)\n"
+        "    desks.clear(one)\n"
+        "    assert list(desks.occupied()) == []\n"
+    )
+    with tempfile.TemporaryDirectory() as data:  # below no folder that is root's alone
+        os.chmod(data, 0o777)
+        subprocess.run([sys.executable, "-c", script, data], check=True)

@@ -50,6 +50,10 @@ _IMAGE = re.compile(
     r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,128})?",
     re.ASCII,
 )
+_ELSEWHERE: Final = frozenset(
+    ("dir", "oci", "oci-archive", "docker-archive", "docker-daemon", "containers-storage", "sif", "ostree", "tarball")
+)
+"""What engines take for another place than a registry where a `:` follows."""
 _MOUNT = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.@+-]{1,100}){1,20}/?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
@@ -182,7 +186,7 @@ def _image(spec: Mapping[str, Any]) -> str:
     if image is None:
         raise NotRun("The function spec names no docker-image in its kwargs; this executor runs execute in containers.")
     image = image.removeprefix("docker://")
-    if not _IMAGE.fullmatch(image):
+    if not _IMAGE.fullmatch(image) or image.partition(":")[0] in _ELSEWHERE:
         raise NotRun(f"The docker-image {image[:80]!r} is no name of an image in a registry.")
     return image
 

@@ -185,6 +185,9 @@ class Podman(_Beside):
         return flags + [flag for number in box.gpus for flag in ("--device", f"nvidia.com/gpu={number}")]
 
 
+_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
 class Docker(_Beside):
     """docker: its program asks a daemon, which runs the container as whatever user it is told."""
 
@@ -206,6 +209,8 @@ class Docker(_Beside):
     def _own(self, box: Box) -> list[str]:
         # No --rm, with which some daemons lose the exit status: every container is removed by its cleanup.
         flags = ["--network", "bridge" if box.network else "none"]
+        # Its program would put the proxies of its own settings there, perhaps with a password.
+        flags += [flag for name in _PROXIES for flag in ("--env", f"{name}=", "--env", f"{name.lower()}=")]
         numbers = ",".join(map(str, box.gpus))
         return [*flags, "--gpus", f'"device={numbers}"'] if numbers else flags  # the quotes are its own
 

@@ -126,6 +126,7 @@ class Job:
             answer = await self._slurm.submit(self._plan.options, self._plan.folder / SUBMIT)
             if answer.number:
                 self._is(answer.number)
+                self._cancelled_at = None  # one that was asked for before found no job
                 self._note(f"[Slurm job {answer.number}]")
                 self._queue.stir()
                 return None
@@ -143,7 +144,10 @@ class Job:
         """Whether there is a job of this name, after waiting for it to show."""
         until = trio.current_time() + self._patience.unclear
         while True:
-            if await self._claim() or await self._exit():
+            if number := await self._claim():
+                self._is(number)
+                return True
+            if await self._exit():
                 return True
             if rows := await self._queue.fresh(self._plan.name):
                 self._is(rows[0].number)
@@ -274,9 +278,9 @@ class Job:
 
     async def _sizes(self) -> list[int] | list[None]:
         """How much the program has written, where that is known."""
-        if not self._number:
-            return [0, 0]
-        return (await self._exit() or [])[1:] or [None, None]
+        if noted := (await self._exit() or [])[1:]:
+            return noted
+        return [None, None] if self._number else [0, 0]
 
     async def _claim(self) -> str:
         """The number of the job that does the work; empty if none has begun."""
