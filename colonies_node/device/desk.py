@@ -56,6 +56,19 @@ class Desks:
         folder.mkdir(mode=0o700)
         self.files(processid).mkdir()
 
+    def begin_life(self) -> bool:
+        """Note that an executor works here. Whether the machine went down under an earlier one: then folders may be
+        missing that were there, since it is not waited for the disk when they are made.
+        """
+        note, boot = self.data / "life", _boot()
+        before = note.read_text() if note.exists() else boot
+        write_durably(note, boot.encode())
+        return before != boot
+
+    def end_life(self) -> None:
+        """Note that it has ended well."""
+        (self.data / "life").unlink(missing_ok=True)
+
     def keep_process(self, process: Mapping[str, Any]) -> None:
         """Write down a process whose work outlives the executor, so that its next life can go on with it."""
         write_durably(self.folder(process["processid"]) / "process.json", json.dumps(process).encode())
@@ -91,6 +104,14 @@ class Desks:
         work = self.data / "work"
         if work.is_dir():
             yield from sorted(path.name for path in work.iterdir() if is_process_id(path.name))
+
+
+def _boot() -> str:
+    """What is different after each start of the machine; nothing where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _remove(folder: Path) -> None:

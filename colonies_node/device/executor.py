@@ -103,6 +103,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
             standing = Standing(registration, gate, room, hardware, software)
             slots = Slots(shop, registration, gate, settings.parallel, settings.poll_timeout, say)
             slots.going_on, slots.changed = going_on, say.runs
+            slots.forgetful = desks.begin_life()
 
             def heed_gate() -> None:
                 slots.reconsider()
@@ -110,6 +111,7 @@ async def execute(settings: Settings, *, say: Callable[[str], None], stop: trio.
 
             gate.changed, room.changed = heed_gate, standing.changed
             await _run(slots, standing, line, settings.grace, stop, say)
+            desks.end_life()
 
 
 def _refuse_to_forget(desks: Desks, results: Results, ways: Sequence[Runner]) -> None:

@@ -234,9 +234,11 @@ def settle() -> None:
 
 @contextmanager
 def under(limits: Mapping[str, int]) -> Iterator[None]:
-    """Have limits for a while that what is started meanwhile keeps: seconds of processor time, open files."""
-    before = {which: resource.getrlimit(which) for which in _chosen(limits)}
-    for which, limit in _chosen(limits).items():
+    """Have a limit of open files for a while, which what is started meanwhile keeps."""
+    # Not the processor time: this process may have used more than that itself, which would end it.
+    chosen = {which: limit for which, limit in _chosen(limits).items() if which != resource.RLIMIT_CPU}
+    before = {which: resource.getrlimit(which) for which in chosen}
+    for which, limit in chosen.items():
         resource.setrlimit(which, (_at_most(limit, before[which][1]), before[which][1]))
     try:
         yield

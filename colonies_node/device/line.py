@@ -42,6 +42,9 @@ class Line:
         except LinkDown:
             self._drop(pipeline)
             raise
+        except WrongServer as other:
+            self._drop(pipeline)
+            raise LinkDown(other.message) from other
         except trio.Cancelled:
             if msgtype == QUESTION:
                 self._drop(pipeline)

@@ -10,8 +10,9 @@ many lines are missing there.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import trio
@@ -42,7 +43,7 @@ class LogQueue:
     def __init__(self, folder: Path, *, message: int = MESSAGE, stored: int = STORED, newest: int = NEWEST) -> None:
         self._folder = folder
         self._message, self._limit, self._newest = message, stored, newest
-        self._stored = deque(sorted(int(path.name) for path in folder.glob("[0-9]*"))) if folder.exists() else deque()
+        self._stored = deque(sorted(_numbers(folder)))
         self._next = self._stored[-1] + 1 if self._stored else 1
         self._held: tuple[int, str] | None = None
         self._late: deque[str] = deque()
@@ -74,7 +75,8 @@ class LogQueue:
     def confirm(self) -> None:
         """The message given by `oldest` need not be kept any more."""
         if self._held and self._stored and self._stored[0] == self._held[0]:
-            self._path(self._stored.popleft()).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path(self._stored.popleft()).unlink(missing_ok=True)
         self._held = None
 
     @property
@@ -131,6 +133,12 @@ class LogQueue:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}"
+
+
+def _numbers(folder: Path) -> Iterator[int]:
+    """The messages that wait in a folder, beside whatever else a program may have put there."""
+    with contextlib.suppress(OSError):
+        yield from (int(path.name) for path in folder.iterdir() if re.fullmatch(r"[0-9]{8,12}", path.name))
 
 
 class LogStream:

@@ -9,6 +9,7 @@ running in our name; what has no folder here has never been started, and is star
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,10 @@ from colonies_node.core.errors import LinkDown, Refused
 from colonies_node.core.model.quantities import cpu_text, memory_text
 from colonies_node.device.desk import is_process_id
 from colonies_node.device.gate import Gate
+from colonies_node.device.leftovers import RESTARTED
 from colonies_node.device.link import is_membership
 from colonies_node.device.registration import Registration, State
+from colonies_node.device.results import Outcome
 from colonies_node.device.room import Need
 from colonies_node.device.work import RUNNING, Why, Work, Workshop
 from colonies_node.http.backoff import Backoff
@@ -59,6 +62,8 @@ class Slots:
     """Processes that an earlier life of the executor has begun and that go on without it."""
     changed: Callable[[int], None] = lambda running: None
     """Is told how many processes run whenever that changes."""
+    forgetful: bool = False
+    """Whether the machine went down under an earlier life: what was ours then may have run, also without a folder."""
     working: dict[str, Work] = field(default_factory=dict, init=False)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope, init=False)
     _waiting: deque[Mapping[str, Any]] = field(default_factory=deque, init=False)
@@ -235,7 +240,12 @@ class Slots:
         known = {process["processid"] for process in self._waiting} | had | set(self._given_up)
         for process in listed or []:
             if process["processid"] not in known and self._is_startable(process):
-                self._waiting.append(process)
+                if self.forgetful:
+                    lost = Outcome(process["processid"], time.time_ns(), False, errors=[RESTARTED])
+                    await self.shop.delivery.hand_in(lost)
+                else:
+                    self._waiting.append(process)
+        self.forgetful = False
 
     def _is_startable(self, process: Mapping[str, Any]) -> bool:
         """Whether it has never been started here: a process's folder is made before its program starts."""

@@ -20,6 +20,7 @@ of a limit for which it was ended, and `last` if this guardian takes no other pr
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -223,7 +224,8 @@ def sweep(pid: int, wake: int) -> dict[str, object]:
     _signal_group(pid, signal.SIGKILL)
     while (others := living_others(pid)) and time.monotonic() < deadline:
         for other in others:
-            os.kill(other, signal.SIGKILL)
+            with contextlib.suppress(PermissionError):  # it has become another user's
+                os.kill(other, signal.SIGKILL)
         if select.select([wake], [], [], 0.1)[0]:
             os.read(wake, 4096)
     _, status = os.waitpid(pid, 0)

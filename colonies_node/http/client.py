@@ -115,7 +115,10 @@ class Client:
         payload = msgspec.json.encode({"msgtype": msgtype, **fields})
         body = write_request(msgtype, payload, self.signer)
         _, answer = await self.post(body, _timeout)
-        return msgspec.json.decode(answer)
+        try:
+            return msgspec.json.decode(answer)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+            raise LinkDown(f"the answer from {self.url} cannot be read: {fault}") from None
 
     async def call_batch(
         self, messages: Sequence[tuple[str, dict[str, Any]]], *, _timeout: float | None = None

@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx2
 import trio
 from httpx2.websockets import AsyncWebSocketSession, HTTPXWSException
+from wsproto.utilities import ProtocolError
 
 from colonies_node.core import limits
 from colonies_node.core.errors import LinkDown, SignatureRefused
@@ -71,9 +72,9 @@ class Pipeline:
         if self.lost.is_set():
             return await self._client.post_cbor(message, cti, node, timeout)
         with self._hear(cti) as heard:
-            await self._put(message)
             try:
                 with trio.fail_after(max(timeout, 0.001)):
+                    await self._put(message)
                     return await heard.receive()
             except trio.TooSlowError:
                 raise LinkDown(f"no answer from {self._client.url}: it took too long") from None
@@ -83,7 +84,7 @@ class Pipeline:
     async def _put(self, message: bytes) -> None:
         try:
             await self._session.send_bytes(message)
-        except (HTTPXWSException, httpx2.HTTPError) as fault:
+        except (HTTPXWSException, httpx2.HTTPError, ProtocolError) as fault:  # the last: it is being closed
             raise LinkDown("the connection is lost") from fault
 
     def _hear(self, cti: bytes) -> _Hearing:

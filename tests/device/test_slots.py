@@ -14,6 +14,8 @@ import trio
 from trio.testing import MockClock
 
 from colonies_node.core.errors import Refused
+from colonies_node.device.desk import Desks
+from colonies_node.device.leftovers import RESTARTED
 from colonies_node.device.slots import Slots
 from colonies_node.device.work import STOPPED, Why
 from tests.device.colony import EXECUTOR_ID, FAILED, RUNNING, SUCCESS, Colony
@@ -282,3 +284,32 @@ def test_a_folder_that_its_program_has_closed_is_removed_all_the_same() -> None:
     with tempfile.TemporaryDirectory() as data:  # below no folder that is root's alone
         os.chmod(data, 0o777)
         subprocess.run([sys.executable, "-c", script, data], check=True)
+
+
+async def test_after_a_power_cut_what_was_ours_fails_also_without_a_folder(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Its folder may not have reached the disk: running it again could do its work twice."""
+    colony = Colony()
+    shop = workshop(colony, tmp_path)
+    slots = Slots(shop, registration(colony), gate(shop), 1, 60, shop.say, forgetful=True)
+    await registration(colony).join()
+    colony.give_to(processid := colony.submit("p", "true"), EXECUTOR_ID)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.run)
+        await colony.until_called("getprocesshistmsg")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    (outcome,) = shop.delivery.results.waiting()
+    assert (outcome.processid, outcome.errors) == (processid, [RESTARTED])
+
+
+def test_a_machine_that_went_down_under_an_executor_is_noticed(tmp_path: Path) -> None:
+    desks = Desks(tmp_path)
+    assert not desks.begin_life(), "the first life"
+    assert not desks.begin_life(), "after a kill -9 all folders are there"
+    (tmp_path / "life").write_text("an earlier boot")
+    assert desks.begin_life()
+    (tmp_path / "life").write_text("an earlier boot")
+    desks.end_life()
+    assert not desks.begin_life(), "it had ended well"

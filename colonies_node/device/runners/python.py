@@ -140,7 +140,7 @@ class Begun:
     def __init__(self, running: Running, call: Call, runner: PythonRunner) -> None:
         self.running, self._call, self._runner = running, call, runner
         self._read = bytearray()
-        self._has_begun = False
+        self._has_begun = self._is_ending = False
         self._ended: Ended | None = None
         self.stdout, self.stderr = _Part(running.stdout), _Part(running.stderr)
 
@@ -153,10 +153,12 @@ class Begun:
 
     async def terminate(self) -> None:
         """Ask the interpreter to end."""
+        self._is_ending = True
         await self.running.terminate()
 
     async def kill(self) -> None:
         """End the interpreter."""
+        self._is_ending = True
         await self.running.kill()
 
     async def wait(self) -> Ended:
@@ -173,6 +175,8 @@ class Begun:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._is_ending:
+            self._call.answer.pop("spent", None)  # what was asked to end may end during the next call
         if not self._runner.take_back(self.running, self._call, self._ended):
             await self.running.aclose()
 
