@@ -28,7 +28,7 @@ from colonies_node.device.link import Caller, is_gone
 from colonies_node.device.logs import LogQueue, LogStream
 from colonies_node.device.results import Outcome
 from colonies_node.device.room import Need, Room, needed
-from colonies_node.device.runners import GIVEN_UP, Errand, Runner, Started, Written, choose
+from colonies_node.device.runners import GIVEN_UP, Errand, Runner, Started, Written, choose, visible
 from colonies_node.device.supervised import NO_LIMITS, UNSUPERVISED, Ended, Limits
 
 GRACE_S = 5.0
@@ -181,7 +181,7 @@ class Work:
             self.processid,
             spec,
             desks.folder(self.processid),
-            {**self.shop.env, "COLONIES_PROCESS_ID": self.processid, **_shown(gpus)},
+            {**self.shop.env, "COLONIES_PROCESS_ID": self.processid, **visible(gpus)},
             wanted(spec.get("env")),
             limited(self.shop.limits, spec),
             gpus,
@@ -282,11 +282,6 @@ class Work:
 
     async def _send_log(self, message: str) -> None:
         await self.shop.client.call("addlogmsg", processid=self.processid, message=message)
-
-
-def _shown(gpus: Sequence[int]) -> dict[str, str]:
-    """What has CUDA see only the GPUs that are set aside."""
-    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))} if gpus else {}
 
 
 class Flood:

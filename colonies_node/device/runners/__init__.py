@@ -175,6 +175,11 @@ def demand_success(errand: Errand, ended: Ended, written: Written) -> None:
     raise NotRun(f"{said}: {complaint}" if complaint else said)
 
 
+def visible(gpus: Sequence[int]) -> dict[str, str]:
+    """The variable that has CUDA see only these GPUs; none if there are none."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))} if gpus else {}
+
+
 def limit_text(limits: Limits, which: str) -> str:
     """A limit for people: `512Mi of memory`."""
     value = getattr(limits, which)

@@ -20,7 +20,17 @@ import trio
 
 from colonies_node.core.errors import SettingRefused
 from colonies_node.device.room import needed
-from colonies_node.device.runners import Errand, NotRun, Offer, Runner, Started, Written, demand_success, limit_text
+from colonies_node.device.runners import (
+    Errand,
+    NotRun,
+    Offer,
+    Runner,
+    Started,
+    Written,
+    demand_success,
+    limit_text,
+    visible,
+)
 from colonies_node.device.runners import commandline as execute
 from colonies_node.device.runners.engines import Box, Engine, NoAnswer, ask
 from colonies_node.device.runners.shell import output_text
@@ -80,8 +90,7 @@ class ContainerRunner(Runner):
         if fs.get("dirs") or fs.get("snapshots"):
             errand.say("This executor does not synchronise files: fs.dirs and fs.snapshots of the spec are left out.")
         # podman and docker show the container only the GPUs that are set aside for it, numbered from 0.
-        visible = {} if self.engine.beside or not box.gpus else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, box.gpus))}
-        variables = environment_text(errand, visible)
+        variables = environment_text(errand, {} if self.engine.beside else visible(box.gpus))
         with open(os.open(box.environment, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(variables)
         # What lives beside the engine's program is limited by the engine; the program itself must not be.
